@@ -1,0 +1,1 @@
+"""One adapter per way of reaching people, all behind the protocol in ``base``."""

@@ -1,0 +1,1 @@
+"""The ledger in PostgreSQL: tables, migrations, and the functions that own locks and transactions."""

@@ -1,0 +1,146 @@
+"""The gate: may this attempt go out now?
+
+It is asked inside the transaction that admits an attempt, on facts read under the locks. Here it checks what the
+ledger knows; rule packs join in as further checks behind the same protocol. All hits are returned, and it fails
+closed: what is not known is not allowed.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from domain.calendar import next_opening
+from domain.codes import Channel, Purpose, Verdict
+from domain.facts import Facts
+from domain.strategy import Between
+
+FEED_RETRY = timedelta(hours=6)
+MUST_BE_PAST_DUE = frozenset({Purpose.COLLECT, Purpose.LOCATE})
+PASSES_A_HOLD = frozenset({Purpose.REQUIRED_NOTICE, Purpose.REPLY, Purpose.SERVICE})
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What the gate is asked about. ``point_state`` is ``None`` when there is no contact point to use."""
+
+    now: datetime
+    channel: Channel
+    purpose: Purpose
+    between: Between
+    facts: Facts
+    case_closed: bool
+    point_state: str | None
+    point_consent: str | None
+    point_held: bool
+    feed_age: timedelta | None = None
+    feed_limit: timedelta | None = None
+    holidays_of: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the gate said, and every rule that hit. ``defer_until`` is set exactly when the verdict is ``defer``."""
+
+    verdict: Verdict
+    rule_ids: tuple[str, ...] = ()
+    defer_until: datetime | None = None
+
+
+class Gate(Protocol):
+    """Decides about one attempt. Pure: the same admission gets the same decision."""
+
+    def decide(self, admission: Admission) -> Decision:
+        """Return the decision with all rules that hit."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One rule that hit: it blocks, or it defers until an instant."""
+
+    rule_id: str
+    until: datetime | None = None
+
+
+Check = Callable[[Admission], Hit | None]
+
+
+def _not_past_due(admission: Admission) -> Hit | None:
+    owed = admission.facts.past_due > 0
+    return None if owed or admission.purpose not in MUST_BE_PAST_DUE else Hit("core.not-past-due")
+
+
+def _closed(admission: Admission) -> Hit | None:
+    return Hit("core.closed") if admission.case_closed or admission.facts.closing is not None else None
+
+
+def _held(admission: Admission) -> Hit | None:
+    if admission.purpose in PASSES_A_HOLD:
+        return None
+    return Hit("core.hold") if admission.facts.hold is not None else None
+
+
+def _point_held(admission: Admission) -> Hit | None:
+    return Hit("core.contact-point-held") if admission.point_held else None
+
+
+def _no_contact_point(admission: Admission) -> Hit | None:
+    return Hit("core.no-contact-point") if admission.point_state is None else None
+
+
+def _consent_withdrawn(admission: Admission) -> Hit | None:
+    return Hit("core.consent-withdrawn") if admission.point_consent == "withdrawn" else None
+
+
+def _zone_unknown(admission: Admission) -> Hit | None:
+    return Hit("core.zone-unknown") if admission.facts.zone is None else None
+
+
+def _feed_stale(admission: Admission) -> Hit | None:
+    if admission.feed_limit is None:
+        return None
+    if admission.feed_age is not None and admission.feed_age <= admission.feed_limit:
+        return None
+    return Hit("core.payment-feed-stale", admission.now + FEED_RETRY)
+
+
+def _outside_hours(admission: Admission) -> Hit | None:
+    zone = admission.facts.zone
+    if zone is None:
+        return None
+    opens = next_opening(admission.now, admission.between, zone, admission.holidays_of)
+    return None if opens <= admission.now else Hit("core.step-hours", opens)
+
+
+LEDGER_CHECKS: tuple[Check, ...] = (
+    _not_past_due,
+    _closed,
+    _held,
+    _point_held,
+    _no_contact_point,
+    _consent_withdrawn,
+    _zone_unknown,
+    _feed_stale,
+    _outside_hours,
+)
+
+
+class LedgerGate:
+    """The gate over what the ledger knows: owed, open, not held, reachable, zone known, feed fresh, step's hours."""
+
+    def __init__(self, checks: tuple[Check, ...] = LEDGER_CHECKS) -> None:
+        """Take the checks to run; every one runs, whatever the others say."""
+        self._checks = checks
+
+    def decide(self, admission: Admission) -> Decision:
+        """Return the decision: any block wins, else the latest release, else allow."""
+        hits = [hit for check in self._checks if (hit := check(admission)) is not None]
+        rule_ids = tuple(hit.rule_id for hit in hits)
+        if not hits:
+            return Decision(Verdict.ALLOW)
+        if any(hit.until is None for hit in hits):
+            return Decision(Verdict.BLOCK, rule_ids)
+        until = max(hit.until for hit in hits if hit.until is not None)
+        opens = next_opening(until, admission.between, admission.facts.zone or "UTC", admission.holidays_of)
+        return Decision(Verdict.DEFER, rule_ids, opens)

@@ -1,0 +1,252 @@
+"""The message contract: every signal a case understands, typed.
+
+People and machines send these as plain JSON with any Temporal client. They carry codes and identifiers, never free
+text: a note is written to the database first and named by its reference. What does not parse is kept and said,
+never raised: a case must survive every message.
+"""
+
+import hashlib
+import json
+from datetime import date
+from typing import Annotated, Any
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from domain.codes import Channel, CloseReason, HoldReason, HoldScope, Reached
+
+Code = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.:-]{0,79}$")]
+Reference = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/#-]{0,199}$")]
+MinorUnits = Annotated[int, Field(gt=0, le=10**15)]
+CurrencyCode = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
+
+LONGEST_BODY = 16_384
+"""Bytes of one message; a longer one is refused."""
+
+
+class Message(BaseModel):
+    """What every message carries. ``event_id`` names the event once for ever: the same id is applied once."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    event_id: Reference
+    at: AwareDatetime | None = None
+    """When it happened; default: when the case received it."""
+    actor: Reference = "system"
+
+
+class RecordPayment(Message):
+    """Money received for the account of this case."""
+
+    payment_id: Reference
+    amount: MinorUnits
+    currency: CurrencyCode
+    paid_on: date | None = None
+
+
+class ReversePayment(Message):
+    """A payment came back (returned debit, chargeback)."""
+
+    payment_id: Reference
+    reason: Code = "returned"
+
+
+class WorkOutcome(Message):
+    """What an outcome of a call or visit carries."""
+
+    work_item: Reference | None = None
+    attempt: Reference | None = None
+    contact_point: Reference | None = None
+    party_reached: Reached
+    disposition: Code
+    amount: MinorUnits | None = None
+    currency: CurrencyCode | None = None
+    promised_on: date | None = None
+    recording_ref: Reference | None = None
+    note_ref: Reference | None = None
+
+    @model_validator(mode="after")
+    def _promise_is_whole(self) -> "WorkOutcome":
+        if self.disposition == "promise" and self.promised_on is None:
+            message = "a promise needs promised_on"
+            raise ValueError(message)
+        if (self.amount is None) != (self.currency is None):
+            message = "amount and currency go together"
+            raise ValueError(message)
+        return self
+
+
+class RecordCallOutcome(WorkOutcome):
+    """An agent's call, from a work item or made outside of one."""
+
+    duration_seconds: Annotated[int, Field(ge=0, le=86_400)] = 0
+    callback_at: AwareDatetime | None = None
+
+
+class RecordVisitOutcome(WorkOutcome):
+    """A field visit."""
+
+    visitors: Annotated[int, Field(ge=1, le=20)] = 1
+
+
+class RecordLegalUpdate(Message):
+    """A stage of legal action: approved, returned, filed, asset_preservation, hearing, judgment, enforcement."""
+
+    work_item: Reference | None = None
+    stage: Code
+    document_ref: Reference | None = None
+    cost: MinorUnits | None = None
+    currency: CurrencyCode | None = None
+
+
+class Pause(Message):
+    """Suspend outreach for this account until resumed, or until an instant."""
+
+    until: AwareDatetime | None = None
+
+
+class Resume(Message):
+    """End every pause of this account."""
+
+
+class PlaceHold(Message):
+    """Suspend outreach for a reason."""
+
+    reason: HoldReason
+    scope: HoldScope = HoldScope.ACCOUNT
+    until: AwareDatetime | None = None
+    channel: Channel | None = None
+    contact_point: Reference | None = None
+    part_amount: MinorUnits | None = None
+    note_ref: Reference | None = None
+
+    @model_validator(mode="after")
+    def _scope_is_whole(self) -> "PlaceHold":
+        needs = {HoldScope.CHANNEL: "channel", HoldScope.NUMBER: "contact_point", HoldScope.PART: "part_amount"}
+        field = needs.get(self.scope)
+        if field is not None and getattr(self, field) is None:
+            message = f"a hold with scope {self.scope} needs {field}"
+            raise ValueError(message)
+        return self
+
+
+class ReleaseHold(Message):
+    """End holds of this account: the one named, or all of a reason."""
+
+    hold: Reference | None = None
+    reason: HoldReason | None = None
+
+    @model_validator(mode="after")
+    def _names_one(self) -> "ReleaseHold":
+        if (self.hold is None) == (self.reason is None):
+            message = "name either the hold or the reason"
+            raise ValueError(message)
+        return self
+
+
+class SkipStep(Message):
+    """Leave a step out: the one named if it is the current one, else nothing happens."""
+
+    step: Code
+
+
+class CloseCase(Message):
+    """End the case for a reason other than payment."""
+
+    reason: CloseReason
+
+
+class AttemptUpdated(Message):
+    """Internal: an attempt changed after it was made (callback, reconciliation)."""
+
+    attempt: Reference
+
+
+class LedgerChanged(Message):
+    """Internal: the ledger of this account changed; read it again."""
+
+
+MESSAGES: dict[str, type[Message]] = {
+    "record_payment": RecordPayment,
+    "reverse_payment": ReversePayment,
+    "record_call_outcome": RecordCallOutcome,
+    "record_visit_outcome": RecordVisitOutcome,
+    "record_legal_update": RecordLegalUpdate,
+    "pause": Pause,
+    "resume": Resume,
+    "place_hold": PlaceHold,
+    "release_hold": ReleaseHold,
+    "skip_step": SkipStep,
+    "close_case": CloseCase,
+    "attempt_updated": AttemptUpdated,
+    "ledger_changed": LedgerChanged,
+}
+"""Signal name -> its model. The one list that the workflow, the command line and the documentation use."""
+
+INTERNAL = frozenset({"attempt_updated", "ledger_changed"})
+
+
+class RefusedMessageError(ValueError):
+    """A message that cannot be understood. The text names fields and reasons, never values."""
+
+
+def parse_message(name: str, body: Any) -> Message:  # noqa: ANN401 - whatever was sent
+    """Check a decoded JSON body against the contract; RefusedMessageError says what is wrong, without values."""
+    model = MESSAGES.get(name)
+    if model is None:
+        reason = "unknown signal name"
+        raise RefusedMessageError(reason)
+    if not isinstance(body, dict):
+        reason = "the argument must be one JSON object"
+        raise RefusedMessageError(reason)
+    try:
+        return model.model_validate_json(json.dumps(body))
+    except ValidationError as error:
+        wrong = (
+            f"{'.'.join(str(part) for part in one['loc']) or 'message'}: {one['msg']}"
+            for one in error.errors(include_url=False, include_input=False, include_context=False)
+        )
+        raise RefusedMessageError("; ".join(wrong)[:500]) from None
+
+
+class Received(BaseModel):
+    """A message as the case took it in: understood, or refused with the reason."""
+
+    name: str
+    event_id: str
+    at: AwareDatetime
+    body: dict[str, Any] = Field(default_factory=dict)
+    refusal: str | None = None
+    raw: str | None = None
+    """The body of a refused message, on its way to the database."""
+
+
+class Refusal(BaseModel):
+    """What the state keeps of a refused message."""
+
+    name: str
+    sha256: str
+    reason: str
+
+
+def take_in(name: str, bodies: list[bytes], at: AwareDatetime) -> Received:
+    """Turn the raw arguments of a signal into what the case keeps. Never raises.
+
+    A refused message gets an event id made of its content, so that the same rubbish is kept once.
+    """
+    whole = b"\n".join(bodies)
+    try:
+        if len(bodies) != 1:
+            reason = f"expected one argument, got {len(bodies)}"
+            raise RefusedMessageError(reason)
+        if len(whole) > LONGEST_BODY:
+            reason = f"longer than {LONGEST_BODY} bytes"
+            raise RefusedMessageError(reason)
+        body = json.loads(whole)
+        message = parse_message(name, body)
+    except (RefusedMessageError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        refusal = str(error) if isinstance(error, RefusedMessageError) else "not valid JSON"
+        digest = hashlib.sha256(name.encode(errors="replace") + b"\0" + whole).hexdigest()
+        raw = whole[:LONGEST_BODY].decode("utf-8", errors="backslashreplace").replace("\x00", "\\x00")
+        return Received(name=name[:80], event_id=f"refused/{digest}", at=at, refusal=refusal, raw=raw)
+    kept = message.model_dump(mode="json", exclude_defaults=True)
+    return Received(name=name, event_id=message.event_id, at=message.at or at, body=kept)
