@@ -1,7 +1,7 @@
 """What can be set from outside: the one place that reads the environment.
 
-Every setting has a default that makes the project run alone, on servers of its own. A value that does not fit is
-said in one line that names the variable; a secret must never appear in that line or in a log.
+Every setting has a default that makes the project run alone, on servers of its own. A value that does not fit
+is said in one line that names the variable; a secret must never appear in that line or in a log.
 """
 
 from pathlib import Path
@@ -54,7 +54,7 @@ class Settings(BaseSettings):
 
     @property
     def state_folder(self) -> Path:
-        """The folder of all state, absolute; a relative one stands in the project, wherever we are called from."""
+        """The folder of all state, absolute; a relative one stands in the project root."""
         return (_ROOT / self.state_dir.expanduser()).resolve()
 
     @property
@@ -64,7 +64,7 @@ class Settings(BaseSettings):
 
 
 def external_temporal_address() -> str:
-    """Return `host:port` as Temporal's environment or profile says it, or an empty text. Raises SettingsError."""
+    """Return `host:port` as Temporal's environment or profile says it, or "". Raises SettingsError."""
     from temporalio.envconfig import ClientConfigProfile
 
     try:

@@ -1,1 +1,1 @@
-"""What everything runs on: embedded servers, the Temporal client, logs, wiring. No business rule stands here."""
+"""What everything runs on: embedded servers, the Temporal client, logs, wiring. No business rule here."""
