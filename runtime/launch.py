@@ -7,6 +7,7 @@ server we start.
 
 import ctypes
 import os
+import pwd
 import sys
 
 _PR_SET_PDEATHSIG = 1
@@ -17,7 +18,7 @@ def main(arguments: list[str]) -> None:
     parent, death_signal, user, program = int(arguments[0]), int(arguments[1]), arguments[2], arguments[3]
     if user != "-":
         os.setgroups([])
-        os.setgid(int(user))
+        os.setgid(pwd.getpwuid(int(user)).pw_gid)
         os.setuid(int(user))
     if sys.platform == "linux":
         # After the change of user, which would clear it.

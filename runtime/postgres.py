@@ -122,7 +122,7 @@ class EmbeddedPostgres:
                 f"{self._folder} is not a whole database of ours: move it away and start again."
             )
         if user is not None:
-            _let_pass(self._data)
+            _let_pass(self._folder)
         self._clear_leftover()
 
     def _create(self, user: int | None) -> None:
@@ -134,7 +134,7 @@ class EmbeddedPostgres:
         self._password_file.touch(mode=0o600)
         self._password_file.write_text(secrets.token_urlsafe(24) + "\n", encoding="utf-8")
         if user is not None:
-            _let_pass(draft)
+            _let_pass(self._folder)
             os.chown(self._folder, user, -1)
             os.chown(self._password_file, user, -1)
         made = subprocess.run(  # noqa: S603 - our own program and arguments
@@ -146,6 +146,7 @@ class EmbeddedPostgres:
             ],
             cwd=self._folder,
             user=user,
+            group=None if user is None else pwd.getpwuid(user).pw_gid,
             extra_groups=None if user is None else [],
             capture_output=True,
             text=True,
