@@ -1,13 +1,15 @@
 """Who owns the state folder, and where the servers it runs can be reached.
 
-One owner at a time, proven by a file lock that the kernel drops when the owner dies. Other commands only read. The
-addresses hold the database's password, so the file is private and the password is never shown.
+One owner at a time, proven by a file lock that the kernel drops when the owner dies. Other commands only read.
+The addresses hold the database's password, so the file is private and the password is never shown.
 """
 
+import contextlib
 import fcntl
 import json
 import os
 import socket
+import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +21,8 @@ from runtime.process import ServerFailed, write_atomically
 from settings import Settings, external_temporal_address
 
 EXTERNAL_NAMESPACE = "default"
+_LOCK_TRIES = 10
+_LOCK_PAUSE = 0.05  # seconds
 
 
 class StateFolderInUse(Exception):  # noqa: N818 - named by what happened, as a person reads it
@@ -27,7 +31,7 @@ class StateFolderInUse(Exception):  # noqa: N818 - named by what happened, as a 
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """Where everything is reached. `pid` is the owner's, 0 when the servers are not run by us."""
+    """Where everything is reached. `pid` is the owner's, 0 when no server is run by us."""
 
     database_url: str = field(repr=False)
     temporal_address: str
@@ -37,7 +41,7 @@ class Endpoints:
 
 
 class Ownership:
-    """The lock on the state folder, held while the servers run. A context manager; raises StateFolderInUse."""
+    """The lock on the state folder, held while the servers run. Entering it raises StateFolderInUse."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -48,14 +52,17 @@ class Ownership:
         path = self._folder / "owner.lock"
         path.touch(mode=0o600)
         file = path.open("r+", encoding="utf-8")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        for _ in range(_LOCK_TRIES):
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            time.sleep(_LOCK_PAUSE)  # a command that only looks holds the lock for an instant
+        else:
             owner = file.read().strip() or "unknown"
             file.close()
             raise StateFolderInUse(
-                f"{self._folder} is in use by process {owner}: stop that one, or set DUNLIN_STATE_DIR to another."
-            ) from None
+                f"{self._folder} is in use by process {owner}: stop it, or set DUNLIN_STATE_DIR to another folder."
+            )
         file.truncate(0)
         file.write(f"{os.getpid()}\n")
         file.flush()
@@ -130,11 +137,11 @@ class Ports:
         self._given: set[int] = set()
 
     def choose(self, name: str, wanted: int, variable: str) -> int:
-        """Return the wanted port, else the remembered one, else a free one. Raises ServerFailed if taken."""
+        """Return the wanted port, else the remembered one, else a free one. Raises ServerFailed."""
         if wanted:
             if not _free(wanted):
                 raise ServerFailed(
-                    f"Port {wanted} for {name} is taken: stop what listens there, or set {variable} to another."
+                    f"Port {wanted} for {name} is taken: stop what listens there or set {variable} to another."
                 )
             return wanted
         port = self._known.get(name, 0)
