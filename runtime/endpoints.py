@@ -1,6 +1,6 @@
 """Who owns the state folder, and where the servers it runs can be reached.
 
-One owner at a time, proven by a file lock that the kernel drops when the owner dies. Other commands only read.
+One owner at a time, proven by a file lock that the kernel drops when the owner dies. Others only read.
 The addresses hold the database's password, so the file is private and the password is never shown.
 """
 
@@ -61,7 +61,7 @@ class Ownership:
             owner = file.read().strip() or "unknown"
             file.close()
             raise StateFolderInUse(
-                f"{self._folder} is in use by process {owner}: stop it, or set DUNLIN_STATE_DIR to another folder."
+                f"{self._folder} is in use by process {owner}: stop it or set DUNLIN_STATE_DIR to another."
             )
         file.truncate(0)
         file.write(f"{os.getpid()}\n")
@@ -141,7 +141,7 @@ class Ports:
         if wanted:
             if not _free(wanted):
                 raise ServerFailed(
-                    f"Port {wanted} for {name} is taken: stop what listens there or set {variable} to another."
+                    f"Port {wanted} for {name} is taken: stop what listens there or set {variable}."
                 )
             return wanted
         port = self._known.get(name, 0)

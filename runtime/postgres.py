@@ -158,21 +158,28 @@ class EmbeddedPostgres:
         draft.rename(self._data)
 
     def _clear_leftover(self) -> None:
-        """End a server that still runs on our data, else remove the pid file of one that was killed."""
+        """End a server that still runs on our data; take back a pid file whose number is a stranger's now.
+
+        The file of a dead server stays: PostgreSQL reads in it whether sessions of that server still run.
+        """
         pid_file = self._data / "postmaster.pid"
         try:
-            process = psutil.Process(int(pid_file.read_text(encoding="utf-8").split()[0]))
-            ours = str(self._data) in process.cmdline()
-        except FileNotFoundError:
+            named = psutil.Process(int(pid_file.read_text(encoding="utf-8").split()[0]))
+        except (FileNotFoundError, ValueError, IndexError, psutil.NoSuchProcess):
             return
-        except (ValueError, IndexError, psutil.Error):
-            ours = False
-        if not ours:
+        works_here = self._works_here(named)
+        if not works_here and not any(self._works_here(process) for process in psutil.process_iter()):
             pid_file.unlink(missing_ok=True)
-            return
-        for how in (self.stop_signal, signal.SIGQUIT, signal.SIGKILL):
+        for how in (self.stop_signal, signal.SIGQUIT, signal.SIGKILL) if works_here else ():
             with contextlib.suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
-                process.send_signal(how)
-                process.wait(10)
-            if not process.is_running():
+                named.send_signal(how)
+                named.wait(10)
+            if not named.is_running():
                 return
+
+    def _works_here(self, process: psutil.Process) -> bool:
+        """Whether a process is one of the server on our data: all of them work in its folder."""
+        try:
+            return Path(process.cwd()) == self._data
+        except (psutil.Error, OSError):
+            return False

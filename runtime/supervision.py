@@ -1,7 +1,7 @@
 """Keeps one program running: started, waited for until it answers, started again when it dies.
 
-A restart takes the same place on disk and the same ports, so that clients find it again. It must give up, and say
-so, when a program cannot be kept up; and it must never start one that somebody asked to stop.
+A restart takes the same place on disk and the same ports, so that clients find it again. It must give up, and
+say so, when a program cannot be kept up; and it must never start one that somebody asked to stop.
 """
 
 import asyncio
