@@ -1,7 +1,7 @@
 """The Temporal client: one way to connect, for workers, commands and tests alike.
 
-Payloads travel as pydantic models. The identity is a random code: it stands in every history for ever, so it must
-not say who or which machine it was.
+Payloads travel as pydantic models. The identity is a random code: it stands in every history for ever, so
+it must not say who or which machine it was.
 """
 
 import secrets
@@ -30,9 +30,10 @@ async def connect(settings: Settings, endpoints: Endpoints | None = None) -> Cli
     external = external_temporal_address()
     if external and (endpoints is None or endpoints.temporal_address == external):
         profile = ClientConfig.load_client_connect_config()
-        profile["identity"] = _identity()
         try:
-            return await Client.connect(**profile, data_converter=pydantic_data_converter)
+            return await Client.connect(
+                **profile, data_converter=pydantic_data_converter, identity=_identity()
+            )
         except (RuntimeError, OSError) as error:
             raise NotRunning(_no_answer(external)) from error
     where = endpoints or running_endpoints(settings)

@@ -1,7 +1,7 @@
 """Logs: one JSON object a line on stderr, for our own events and the libraries' alike.
 
-Callers log codes and keys only. As a last guard an exception is logged by its type and place, never by its text,
-because the text of a database or provider error can carry a name or a number.
+Callers log codes and keys only. As a last guard an exception is logged by its type and place, never by its
+text, because the text of a database or provider error can carry a name or a number.
 """
 
 import logging
