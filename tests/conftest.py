@@ -76,7 +76,8 @@ def engine(database_url: str) -> Iterator[Engine]:
 async def temporal_env() -> AsyncIterator[WorkflowEnvironment]:
     """Run the real server with a virtual clock for each workflow.
 
-    Time moves only by `fast_forward(handle, span)`. Use a task queue and workflow ids of your own, and an `execution_timeout`.
+    Time moves only by `fast_forward(handle, span)`. Use a task queue and workflow ids of your own, and an
+    `execution_timeout`.
     """
     environment = await WorkflowEnvironment.start_time_skipping_v2(
         ts_config=TimeSkippingConfig(enabled=False),

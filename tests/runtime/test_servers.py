@@ -79,7 +79,7 @@ async def test_start_gives_working_servers_and_a_clean_stop_leaves_no_process(se
     assert [pid for pid in pids if _runs(pid)] == []
     assert running_endpoints(settings) is None
     assert list((settings.state_folder / "run").iterdir()) == []
-    with pytest.raises(NotRunning, match="starter.py up"):
+    with pytest.raises(NotRunning, match=r"starter\.py up"):
         await connect(settings)
 
 
@@ -211,7 +211,7 @@ async def test_a_child_that_cannot_be_kept_up_is_said_with_its_last_words(settin
     code = "import sys; print('no such queue', file=sys.stderr); sys.exit(3)"
     async with Servers(settings, postgres=False, temporal=False) as servers:
         await servers.add_child("work", [sys.executable, "-c", code])
-        with pytest.raises(ServerFailed, match="work dies again and again; .*no such queue"):
+        with pytest.raises(ServerFailed, match=r"work dies again and again; .*no such queue"):
             await asyncio.wait_for(servers.failed, 120)
 
 
