@@ -1,7 +1,7 @@
 """Reads the text of a strategy file and names every mistake in it by line, all at once.
 
-It takes text and gives a ``Strategy`` or a ``StrategyError``; it opens no file. Traps of YAML are taken out of the way:
-``no`` is a word and not a boolean, ``09:00`` is a time and not a number, a key written twice is a mistake.
+It takes text and gives a ``Strategy`` or a ``StrategyError``; it opens no file. Traps of YAML are taken out of
+the way: ``no`` is a word and not a boolean, ``09:00`` is a time and not a number, a key written twice is a mistake.
 """
 
 import difflib
@@ -96,8 +96,12 @@ class _Loader(yaml.SafeLoader):
 
 
 _Loader.yaml_implicit_resolvers = {}
-_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^-?(?:0|[1-9][0-9]*)$"), list("-0123456789"))
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|false|False)$"), list("tTfF"))
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:int", re.compile(r"^-?(?:0|[1-9][0-9]*)$"), list("-0123456789")
+)
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|false|False)$"), list("tTfF")
+)
 _Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(?:~|null)?$"), ["~", "n", ""])
 
 
@@ -185,3 +189,165 @@ def where_of(path: Path) -> str:
     for part in path:
         text += f"[{part + 1}]" if isinstance(part, int) else f".{part}" if text else part
     return text
+
+
+# --- what the grammar says about the values -------------------------------------------------------------------------
+
+
+def _model_at(path: Path) -> type[BaseModel] | None:
+    """Return the part of the grammar a path stands for."""
+    model: type[BaseModel] | None = Strategy
+    named: type[BaseModel] | None = None
+    for part in path:
+        if isinstance(part, int):
+            continue
+        if named is not None:
+            model, named = named, None
+        elif part in _MODELS_OF_NAMED:
+            model, named = None, _MODELS_OF_NAMED[part]
+        else:
+            model = _MODELS.get(part)
+    return model
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    """Return how to mend a word that is not known."""
+    names = sorted(known)
+    near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    return f"did you mean '{near[0]}'?" if near else f"use one of: {', '.join(names)}"
+
+
+def _quoted(value: object) -> str:
+    text = str(value)
+    return f"'{text[:40]}...'" if len(text) > 43 else f"'{text}'"
+
+
+def _from_pydantic(error: ErrorDetails, places: Places) -> tuple[Path, str, str]:
+    """Say one error of the grammar in words: its path, what is wrong, how to mend it."""
+    path: Path = tuple(error["loc"])
+    if path and path[-1] == "[key]":
+        word = str(path[-2])
+        return path[:-1], f"unknown fact {_quoted(word)}", _nearest(word, get_args(FactName))
+    amount = next((number for number, part in enumerate(path) if part in _AMOUNTS), None)
+    if amount is not None:
+        mend = "write for example 5000 or {CNY: 5000, USD: 700}"
+        return path[: amount + 1], "not an amount", mend
+    kind, given, context = error["type"], error.get("input"), error.get("ctx", {})
+    message = error["msg"].removeprefix("Value error, ")
+    while path and not places.knows(path) and kind not in {"missing", "extra_forbidden"}:
+        path = path[:-1]
+    match kind:
+        case "extra_forbidden":
+            model = _model_at(path[:-1])
+            known = model.model_fields if model is not None else ()
+            return path, f"unknown key {_quoted(path[-1])}", _nearest(str(path[-1]), known)
+        case "missing":
+            return path[:-1], f"'{path[-1]}' is missing", f"add '{path[-1]}: ...'"
+        case "literal_error" | "enum":
+            known = re.findall(r"'([^']*)'", str(context.get("expected", "")))
+            return path, f"unknown word {_quoted(given)}", _nearest(str(given), known)
+        case "string_pattern_mismatch":
+            return path, f"{_quoted(given)} is not a name", "use lower-case letters, digits and hyphens"
+        case "string_type":
+            return path, f"{_quoted(given)} is not text", "write it in quotes"
+        case "tuple_type":
+            return path, "not a list", "write [one, two] or one '- ' per line"
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return path, "not a list of keys and values", "write 'key: value', one per line, indented"
+        case "bool_parsing" | "bool_type":
+            return path, f"{_quoted(given)} is neither true nor false", "write true or false"
+        case "value_error":
+            what, _, mend = message.partition("; ")
+            return path, what, mend or "see docs/strategies.md for the grammar"
+        case _:
+            return path, f"{_quoted(given)}: {message[:1].lower()}{message[1:]}", "see docs/strategies.md"
+
+
+def _steps_of(values: dict[str, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
+    steps = values.get("steps")
+    for number, step in enumerate(steps if isinstance(steps, list) else []):
+        if isinstance(step, dict):
+            yield number, step
+
+
+def _names_of_steps(values: dict[str, Any], reader: _Reader) -> None:
+    """Find step ids used twice and outcomes that lead nowhere, each where it stands."""
+    first: dict[str, int] = {}
+    for number, step in _steps_of(values):
+        name = step.get("id")
+        if not isinstance(name, str):
+            continue
+        if name in first:
+            what = f"step id {_quoted(name)} used twice"
+            reader.add(("steps", number, "id"), what, f"rename it: step {first[name] + 1} has this id")
+        if name in _WORDS_OF_GO_TO:
+            reader.add(("steps", number, "id"), f"{_quoted(name)} has a meaning of its own", "rename it")
+        first.setdefault(name, number)
+    for number, step in _steps_of(values):
+        then = step.get("then")
+        for outcome, leads in then.items() if isinstance(then, dict) else ():
+            target = leads.get("step") if isinstance(leads, dict) else leads
+            if isinstance(target, str) and target not in {*first, *_WORDS_OF_GO_TO}:
+                mend = _nearest(target, {*first, *_WORDS_OF_GO_TO})
+                reader.add(
+                    ("steps", number, "then", outcome), f"leads to the unknown step {_quoted(target)}", mend
+                )
+
+
+def _compose(text: str, source: str) -> yaml.Node:
+    if len(text) > LARGEST_FILE:
+        mistake = Mistake(
+            1, 1, "", "the file is too long", f"a strategy has at most {LARGEST_FILE} characters"
+        )
+        raise StrategyError(source, [mistake])
+    try:
+        node = yaml.compose(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line, column = (1, 1) if mark is None else (mark.line + 1, mark.column + 1)
+        what = error.problem or "not YAML"
+        mend = "indent with spaces" if "\\t" in what else "check indentation, quotes and colons"
+        if "reference" in what:
+            mend = "write it out again"
+        raise StrategyError(source, [Mistake(line, column, "", what, mend)]) from None
+    except yaml.YAMLError:
+        mend = "save the file as UTF-8 text"
+        raise StrategyError(source, [Mistake(1, 1, "", "a character that text may not hold", mend)]) from None
+    if not isinstance(node, yaml.MappingNode):
+        raise StrategyError(source, [Mistake(1, 1, "", "no strategy in this file", "begin with 'name: ...'")])
+    return node
+
+
+def read_places(text: str) -> Places:
+    """Return where each key of a file stands; StrategyError when it is not YAML."""
+    reader = _Reader()
+    reader.value(_compose(text, "strategy"), ())
+    return reader.places
+
+
+def parse_strategy(text: str, source: str) -> Strategy:
+    """Read the text of a strategy; StrategyError holds every mistake. ``source`` names the file in messages."""
+    reader = _Reader()
+    values = cast("dict[str, Any]", reader.value(_compose(text, source), ()))
+    _names_of_steps(values, reader)
+    try:
+        strategy = Strategy.model_validate(values)
+    except ValidationError as invalid:
+        seen = set()
+        for error in invalid.errors(include_url=False):
+            path, what, mend = _from_pydantic(error, reader.places)
+            said_already = not path and bool(reader.mistakes)
+            if (path, what) in seen or said_already:
+                continue
+            seen.add((path, what))
+            reader.add(path, what, mend)
+        raise StrategyError(source, reader.mistakes) from None
+    if reader.mistakes:
+        raise StrategyError(source, reader.mistakes)
+    return strategy
+
+
+def digest(strategy: Strategy) -> str:
+    """Return the SHA-256 of the strategy's canonical JSON, in hex: the same meaning gives the same digest."""
+    canonical = json.dumps(strategy.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
