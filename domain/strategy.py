@@ -9,15 +9,25 @@ import re
 from datetime import time
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_serializer, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_serializer,
+    model_validator,
+)
 
 from domain.codes import Channel, CloseReason, HoldReason, PartyRole, Purpose, TaskKind
+from domain.money import minor_units
 
-WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 _PERIOD = re.compile(r"^(\d+)\s+(hour|day|business day)s?$")
-_HOURS = re.compile(r"^(\d{2}):(\d{2})-(\d{2}):(\d{2})$")
+_HOURS = re.compile(r"^([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)$")
+_PLAIN_NUMBER = re.compile(r"^\d{1,15}(\.\d{1,4})?$")
 END_OF_DAY = "24:00"
 
 
@@ -68,6 +78,9 @@ class Hours(Clause):
         match = _HOURS.match(value.strip())
         if match is None:
             message = f"{value!r} is not a window of hours; write for example '09:00-18:00'"
+            raise ValueError(message)
+        if match[3] == "24" and match[4] != "00":
+            message = f"{value!r} ends after midnight; a window ends at 24:00 at the latest"
             raise ValueError(message)
         closes = None if value.strip().endswith(END_OF_DAY) else f"{match[3]}:{match[4]}"
         return {"opens": f"{match[1]}:{match[2]}", "closes": closes}
@@ -125,9 +138,10 @@ FactName = Literal[
     "phone_known", "address_known", "creditor", "product", "language", "score", "currency", "actor", "debt_type",
 ]  # fmt: skip
 
+_COUNTED = ("dpd", "tries", "rpcs", "score")
 _TESTS_OF: dict[str, frozenset[str]] = (
     dict.fromkeys(("past_due", "balance"), frozenset({"at_least", "below"}))
-    | dict.fromkeys(("dpd", "tries", "rpcs", "score"), frozenset({"at_least", "below"}))
+    | dict.fromkeys(_COUNTED, frozenset({"at_least", "below"}))
     | dict.fromkeys(
         ("bucket", "region", "creditor", "product", "language", "currency", "actor", "debt_type"),
         frozenset({"one_of", "none_of"}),
@@ -142,7 +156,22 @@ def _one_or_many(value: Any) -> Any:  # noqa: ANN401 - whatever the file holds
 
 
 Words = Annotated[tuple[str, ...], BeforeValidator(_one_or_many)]
-Amount = Annotated[str | int | float | dict[str, str | int | float], Field()]
+
+
+def _is_amount(
+    value: str | float | dict[str, str | int | float],
+) -> str | float | dict[str, str | int | float]:
+    """Refuse, when a file is read, what could not be compared when a step is due."""
+    for currency, one in value.items() if isinstance(value, dict) else [("", value)]:
+        if currency:
+            minor_units(currency)
+        if isinstance(one, bool) or not _PLAIN_NUMBER.match(str(one)):
+            message = f"{str(one)[:20]!r} is not an amount; write for example 5000 or 97.60"
+            raise ValueError(message)
+    return value
+
+
+Amount = Annotated[str | int | float | dict[str, str | int | float], AfterValidator(_is_amount)]
 """Major units, of the account's own currency or by currency: ``5000`` or ``{CNY: 5000, USD: 700}``."""
 
 
@@ -177,17 +206,24 @@ def _tests_fit(conditions: dict[FactName, Test]) -> dict[FactName, Test]:
         if not test.written or test.written - allowed:
             message = f"'{fact}' is tested with {' or '.join(sorted(allowed))}"
             raise ValueError(message)
+        if fact in _COUNTED and any(isinstance(one, dict) for one in (test.at_least, test.below)):
+            message = f"'{fact}' is a number and has no currency; write for example {{at_least: 3}}"
+            raise ValueError(message)
     return conditions
 
 
-Conditions = Annotated[dict[FactName, Test], Field(default_factory=dict)]
+Conditions = Annotated[dict[FactName, Test], AfterValidator(_tests_fit), Field(default_factory=dict)]
 
 
 class Recipient(Clause):
     """Who is contacted and on which of their contact points first."""
 
     role: PartyRole = PartyRole.BORROWER
-    order: tuple[Literal["confirmed", "newest", "oldest", "least_tried"], ...] = ("confirmed", "least_tried", "oldest")
+    order: tuple[Literal["confirmed", "newest", "oldest", "least_tried"], ...] = (
+        "confirmed",
+        "least_tried",
+        "oldest",
+    )
 
 
 class Requires(Clause):
@@ -218,7 +254,9 @@ class GoTo(Clause):
     @model_validator(mode="after")
     def _says_one_thing(self) -> Self:
         if sum(part is not None for part in (self.step, self.close, self.hold, self.handover)) != 1:
-            message = "say exactly one of: a step id, 'next', {close: ...}, {hold: ..., days: n} or {handover: ...}"
+            message = (
+                "say exactly one of: a step id, 'next', {close: ...}, {hold: ..., days: n} or {handover: ...}"
+            )
             raise ValueError(message)
         if self.days is not None and self.hold is None:
             message = "'days' belongs to a hold"
@@ -259,7 +297,6 @@ class Step(Clause):
         if self.channel is not None and self.template is None:
             message = f"a {self.channel} step needs a 'template'"
             raise ValueError(message)
-        _tests_fit(self.only_if)
         return self
 
     @property
@@ -312,7 +349,6 @@ class Strategy(Clause):
 
     @model_validator(mode="after")
     def _steps_are_known(self) -> Self:
-        _tests_fit(self.segment)
         ids = [step.id for step in self.steps]
         twice = sorted({one for one in ids if ids.count(one) > 1})
         if twice:
@@ -321,7 +357,9 @@ class Strategy(Clause):
         for step in self.steps:
             for outcome, leads in step.then.items():
                 if leads.step is not None and leads.step not in {*ids, "next", "same"}:
-                    message = f"step '{step.id}': outcome '{outcome}' leads to the unknown step '{leads.step}'"
+                    message = (
+                        f"step '{step.id}': outcome '{outcome}' leads to the unknown step '{leads.step}'"
+                    )
                     raise ValueError(message)
         return self
 

@@ -1,7 +1,7 @@
 """Reads the text of a strategy file and names every mistake in it by line, all at once.
 
-It takes text and gives a ``Strategy`` or a ``StrategyError``; it opens no file. Traps of YAML are taken out of
-the way: ``no`` is a word and not a boolean, ``09:00`` is a time and not a number, a key written twice is a mistake.
+It takes text and gives a ``Strategy`` or a ``StrategyError``; it opens no file. Traps of YAML are taken out
+of the way: ``no`` is a word and no boolean, ``09:00`` a time and no number, a key written twice a mistake.
 """
 
 import difflib
@@ -90,9 +90,9 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         """Refuse references: a strategy is read by people, from top to bottom."""
         if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
             raise yaml.composer.ComposerError(None, None, "a reference (*name) is not allowed", mark)
-        return cast("yaml.Node | None", super().compose_node(parent, index))  # type: ignore[no-untyped-call]
+        return super().compose_node(parent, index)
 
 
 _Loader.yaml_implicit_resolvers = {}
@@ -105,7 +105,7 @@ _Loader.add_implicit_resolver(
 _Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(?:~|null)?$"), ["~", "n", ""])
 
 
-# --- from text to values, with the place of each --------------------------------------------------------------------
+# --- from text to values, with the place of each ------------------------------------------------------------
 
 
 class Places:
@@ -191,7 +191,7 @@ def where_of(path: Path) -> str:
     return text
 
 
-# --- what the grammar says about the values -------------------------------------------------------------------------
+# --- what the grammar says about the values -----------------------------------------------------------------
 
 
 def _model_at(path: Path) -> type[BaseModel] | None:
@@ -232,35 +232,44 @@ def _from_pydantic(error: ErrorDetails, places: Places) -> tuple[Path, str, str]
     if amount is not None:
         mend = "write for example 5000 or {CNY: 5000, USD: 700}"
         return path[: amount + 1], "not an amount", mend
+    if path == ("steps",) and error["type"] == "too_short":
+        return path, "no steps that can be used", "write at least one"
     kind, given, context = error["type"], error.get("input"), error.get("ctx", {})
     message = error["msg"].removeprefix("Value error, ")
     while path and not places.knows(path) and kind not in {"missing", "extra_forbidden"}:
         path = path[:-1]
+    if kind == "missing":
+        return path[:-1], f"'{path[-1]}' is missing", f"add '{path[-1]}: ...'"
+    if kind == "extra_forbidden":
+        model = _model_at(path[:-1])
+        fields = model.model_fields if model is not None else {}
+        return path, f"unknown key {_quoted(path[-1])}", _nearest(str(path[-1]), fields)
+    what, mend = _said(kind, given, str(context.get("expected", "")), message)
+    return path, what, mend
+
+
+def _said(kind: str, given: object, expected: str, message: str) -> tuple[str, str]:
+    """Say what is wrong with a value, and how to mend it."""
     match kind:
-        case "extra_forbidden":
-            model = _model_at(path[:-1])
-            known = model.model_fields if model is not None else ()
-            return path, f"unknown key {_quoted(path[-1])}", _nearest(str(path[-1]), known)
-        case "missing":
-            return path[:-1], f"'{path[-1]}' is missing", f"add '{path[-1]}: ...'"
         case "literal_error" | "enum":
-            known = re.findall(r"'([^']*)'", str(context.get("expected", "")))
-            return path, f"unknown word {_quoted(given)}", _nearest(str(given), known)
+            return f"unknown word {_quoted(given)}", _nearest(str(given), re.findall(r"'([^']*)'", expected))
         case "string_pattern_mismatch":
-            return path, f"{_quoted(given)} is not a name", "use lower-case letters, digits and hyphens"
+            return f"{_quoted(given)} is not a name", "use lower-case letters, digits and hyphens"
         case "string_type":
-            return path, f"{_quoted(given)} is not text", "write it in quotes"
+            return f"{_quoted(given)} is not text", "write it in quotes"
         case "tuple_type":
-            return path, "not a list", "write [one, two] or one '- ' per line"
+            return "not a list", "write [one, two] or one '- ' per line"
         case "model_type" | "model_attributes_type" | "dict_type":
-            return path, "not a list of keys and values", "write 'key: value', one per line, indented"
+            return "not a list of keys and values", "write 'key: value', one per line, indented"
         case "bool_parsing" | "bool_type":
-            return path, f"{_quoted(given)} is neither true nor false", "write true or false"
+            return f"{_quoted(given)} is neither true nor false", "write true or false"
+        case "int_parsing" | "int_type" | "int_from_float":
+            return f"{_quoted(given)} is not a whole number", "write for example 3"
         case "value_error":
             what, _, mend = message.partition("; ")
-            return path, what, mend or "see docs/strategies.md for the grammar"
+            return what, mend or "see docs/strategies.md for the grammar"
         case _:
-            return path, f"{_quoted(given)}: {message[:1].lower()}{message[1:]}", "see docs/strategies.md"
+            return f"{_quoted(given)}: {message[:1].lower()}{message[1:]}", "see docs/strategies.md"
 
 
 def _steps_of(values: dict[str, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -326,7 +335,10 @@ def read_places(text: str) -> Places:
 
 
 def parse_strategy(text: str, source: str) -> Strategy:
-    """Read the text of a strategy; StrategyError holds every mistake. ``source`` names the file in messages."""
+    """Read the text of a strategy; StrategyError holds every mistake.
+
+    ``source`` names the file in messages.
+    """
     reader = _Reader()
     values = cast("dict[str, Any]", reader.value(_compose(text, source), ()))
     _names_of_steps(values, reader)
@@ -336,7 +348,7 @@ def parse_strategy(text: str, source: str) -> Strategy:
         seen = set()
         for error in invalid.errors(include_url=False):
             path, what, mend = _from_pydantic(error, reader.places)
-            said_already = not path and bool(reader.mistakes)
+            said_already = path in {(), ("steps",)} and bool(reader.mistakes or invalid.error_count() > 1)
             if (path, what) in seen or said_already:
                 continue
             seen.add((path, what))
