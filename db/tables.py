@@ -618,11 +618,18 @@ sandbox_events = Table(
     _at("at"),
     Column("body", JSONB, nullable=False),
     _at("delivered_at", null=True),
+    _at("confirmed_at", null=True),
     UniqueConstraint("external_id"),
     Index("ix_sandbox_events_pending", "at", postgresql_where=text("delivered_at IS NULL")),
+    Index(
+        "ix_sandbox_events_unconfirmed",
+        "at",
+        postgresql_where=text("delivered_at IS NOT NULL AND confirmed_at IS NULL"),
+    ),
     Index("ix_sandbox_events_case", "case_key", "at", postgresql_where=text("delivered_at IS NULL")),
 )
-"""What simulated carriers and people will do, and when: receipts, replies, payments, returned payments."""
+"""What simulated carriers and people will do, and when: receipts, replies, payments, returned payments.
+``delivered_at``: the ledger knows; ``confirmed_at``: the case has been told too. Both are engine time."""
 
 runtime_settings = Table(
     "runtime_settings",

@@ -26,6 +26,8 @@ class BusinessClock(BaseModel):
     origin: AwareDatetime | None = None
     epoch: AwareDatetime | None = None
     speed: float = 1.0
+    horizon: AwareDatetime | None = None
+    """The last business instant of a demonstration or backtest: no case acts after it. ``None``: no end."""
 
     @property
     def is_logical(self) -> bool:

@@ -1,0 +1,34 @@
+"""How this program talks to PostgreSQL.
+
+One pool per process, READ COMMITTED on purpose: what a payment committed while we waited for a lock must be seen by
+the next statement. A connection that a restarted server has dropped is replaced on first use.
+"""
+
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.engine import make_url
+
+STATEMENT_TIMEOUT_MS = 60_000
+LOCK_TIMEOUT_MS = 20_000
+
+
+def psycopg_url(url: str) -> str:
+    """Return a PostgreSQL address in the form SQLAlchemy needs for psycopg 3."""
+    return make_url(url).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+
+
+def make_engine(url: str, *, pool_size: int = 10) -> Engine:
+    """Return an engine with UTC sessions and bounded waits. Connections are opened when they are needed."""
+    options = (
+        f"-c timezone=UTC -c statement_timeout={STATEMENT_TIMEOUT_MS} -c lock_timeout={LOCK_TIMEOUT_MS} "
+        "-c idle_in_transaction_session_timeout=120000 -c jit=off"
+    )
+    return create_engine(
+        psycopg_url(url),
+        pool_size=pool_size,
+        max_overflow=4,
+        pool_timeout=30,
+        pool_pre_ping=False,
+        pool_recycle=1800,
+        isolation_level="READ COMMITTED",
+        connect_args={"options": options, "application_name": "dunlin", "connect_timeout": 10},
+    )
