@@ -211,7 +211,7 @@ accounts = Table(
     UniqueConstraint("creditor", "external_id"),
     CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency"),
     _one_of("actor", Actor),
-    CheckConstraint(f"closing IN ({', '.join(f"'{c}'" for c in CloseReason)})", name="closing"),
+    _one_of("closing", CloseReason),
     Index(None, "external_id"),
 )
 """One debt. ``closing`` is a decision that its case ends (recall, sale, ...), which the case then carries out."""
