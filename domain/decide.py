@@ -36,6 +36,7 @@ from domain.case import (
 from domain.codes import COUNTS_AS_CONTACT, AttemptStatus, Channel, CloseReason, Purpose, Stage, TaskKind
 from domain.conditions import History as Tried
 from domain.conditions import holds
+from domain.facts import Facts
 from domain.messages import Received
 from domain.schedule import Anchors, step_due
 from domain.strategy import GoTo, Step, Strategy
@@ -69,7 +70,7 @@ def decide(state: CaseState, strategy: Strategy, now: datetime) -> Decided:
     if reason is not None:
         return Close(reason=reason)
     if facts.past_due <= 0:
-        return Close(reason=facts.cured_by or CloseReason.SELF_CURE)
+        return Close(reason=facts.cured_by or (CloseReason.CURE if state.history.rpcs else CloseReason.SELF_CURE))
     ends_at, end_reason = _end(state, strategy)
     if end_reason is not None and (ends_at is None or ends_at <= now):
         return Close(reason=end_reason)
@@ -169,7 +170,16 @@ def next_rung(state: CaseState, strategy: Strategy, now: datetime) -> Rung:
     return rung
 
 
+def aged(facts: Facts, now: datetime) -> Facts:
+    """Return facts with the days past due as of ``now``: time passes between two readings of the ledger."""
+    if facts.oldest_due_on is None:
+        return facts
+    dpd = (local_date(now, facts.zone or "UTC") - facts.oldest_due_on).days
+    return facts if dpd == facts.dpd else facts.model_copy(update={"dpd": dpd})
+
+
 def _first_that_fits(state: CaseState, strategy: Strategy, index: int, now: datetime) -> int:
+    state = state.model_copy(update={"facts": aged(state.facts, now)})
     while index < len(strategy.steps):
         due = _due(state, strategy, index)
         if due is not None and (due > now or not _passed_over(state, strategy, index)):

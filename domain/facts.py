@@ -49,9 +49,7 @@ class Facts(BaseModel):
     closing: CloseReason | None = None
     """Set when somebody decided that the case ends: recalled, sold, settled, deceased, ..."""
     cured_by: CloseReason | None = None
-    """How it was cured when nothing is past due: ``paid``, ``cure`` or ``self_cure``."""
-    agent_contact: bool = False
-    """Whether an agent reached the right party in this episode."""
+    """``paid`` when nothing at all is owed any more; else the case says whether it was a cure or a self-cure."""
     next_change_at: AwareDatetime | None = None
     """The next instant at which what is already recorded will change these facts (a hold ends, a dated payment)."""
     awaits_world: bool = False
