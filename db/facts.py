@@ -1,0 +1,196 @@
+"""Reads what a case may know: the facts of accounts as of an instant, in one statement.
+
+Called inside the transaction that decides, after the locks. With a logical clock only what was received by then
+counts; with the wall clock, whatever is committed. Nothing here asks the database what time it is.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from domain.calendar import known_zone, local_date, start_of_day
+from domain.codes import Actor, CloseReason, EntryKind, HoldReason
+from domain.facts import Facts, Holding
+from domain.position import Allocation, Due, Entry, Position, position
+
+_READ = """
+SELECT a.key, a.external_id, a.creditor, a.collector, a.currency, a.product, a.actor, a.debt_type, a.score,
+       a.placed_on, a.debtor_key, a.closing, a.closing_at, p.key AS party_key,
+       coalesce(p.timezone, c.timezone) AS zone, coalesce(p.region, c.region) AS region,
+       coalesce(p.language, c.language) AS language, c.allocation, c.tolerance,
+       c.payment_feed_max_age_hours AS feed_hours,
+       (SELECT json_agg(json_build_array(d.ref, d.component, d.due_on, d.amount))
+          FROM dues d WHERE d.account_key = a.key) AS dues,
+       (SELECT json_agg(json_build_array(e.kind, e.amount, e.value_on, e.received_at, e.external_id, e.component,
+                                         e.reverses))
+          FROM ledger_entries e WHERE e.account_key = a.key) AS entries,
+       (SELECT json_agg(json_build_array(h.reason, h.scope, h.from_at, h.until_at, h.released_at, h.part_amount))
+          FROM holds h WHERE (h.account_key = a.key AND h.scope IN ('account', 'part'))
+                          OR (h.debtor_key = a.debtor_key AND h.scope = 'debtor')) AS holds,
+       (SELECT array_agg(DISTINCT n.kind) FROM contact_points n
+         WHERE n.party_key = p.key AND n.state IN ('unconfirmed', 'confirmed') AND n.consent <> 'withdrawn') AS kinds,
+       CASE WHEN c.payment_feed_max_age_hours IS NOT NULL THEN
+            (SELECT max(f.as_of) FROM feeds f
+              WHERE f.kind = 'payments' AND (f.creditors = '{}' OR a.creditor = ANY(f.creditors))) END AS feed_at,
+       CASE WHEN %(logical)s THEN
+            (SELECT min(s.at) FROM sandbox_events s JOIN cases k ON k.key = s.case_key
+              WHERE k.account_key = a.key AND k.status <> 'closed' AND s.delivered_at IS NULL) END AS world_at
+  FROM accounts a
+  JOIN creditors c ON c.code = a.creditor
+  JOIN debtors d ON d.key = a.debtor_key
+  JOIN parties p ON p.key = d.party_key
+ WHERE a.key = ANY(%(keys)s)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountReading:
+    """One account as read: its facts, and what the gate and the sender need besides."""
+
+    account_key: str
+    external_id: str
+    debtor_key: str
+    party_key: str
+    collector: str
+    facts: Facts
+    feed_age: timedelta | None
+    feed_limit: timedelta | None
+
+
+def read_facts(
+    connection: Connection, account_keys: Sequence[str], now: datetime, *, logical: bool
+) -> dict[str, AccountReading]:
+    """Return the reading of every account that exists, as of ``now``."""
+    rows = connection.exec_driver_sql(_READ, {"keys": list(account_keys), "logical": logical}).mappings()
+    return {row["key"]: _reading(dict(row), now, logical=logical) for row in rows}
+
+
+def read_account(connection: Connection, account_key: str, now: datetime, *, logical: bool) -> AccountReading:
+    """Return one account's reading; KeyError when there is no such account."""
+    return read_facts(connection, [account_key], now, logical=logical)[account_key]
+
+
+def _reading(row: dict[str, Any], now: datetime, *, logical: bool) -> AccountReading:
+    zone = row["zone"] if row["zone"] and known_zone(row["zone"]) else None
+    today = local_date(now, zone or "UTC")
+    entries = [_entry(values) for values in row["entries"] or ()]
+    dues = [Due(ref, component, date.fromisoformat(due_on), amount) for ref, component, due_on, amount in row["dues"] or ()]
+    owed = position(
+        dues,
+        entries,
+        today=today,
+        known_by=now if logical else None,
+        allocation=Allocation(
+            order=row["allocation"].get("order", "oldest_due_first"),
+            components=tuple(row["allocation"].get("components", ())),
+        ),
+        tolerance=int(row["tolerance"].get(row["currency"], 0)),
+    )
+    holding, hold_change = _holding(row["holds"] or (), owed, now)
+    closing_known = row["closing"] is not None and (not logical or row["closing_at"] <= now)
+    changes = [hold_change, _next_due(owed, today, zone), *_dated(entries, today, now, zone, logical=logical)]
+    own_change = min((at for at in changes if at is not None), default=None)
+    world_at: datetime | None = row["world_at"]
+    awaits_world = world_at is not None and (own_change is None or world_at <= own_change)
+    kinds = row["kinds"] or ()
+    facts = Facts(
+        as_of=now,
+        currency=row["currency"],
+        past_due=owed.past_due,
+        balance=owed.balance,
+        oldest_due_on=owed.oldest_due_on,
+        dpd=owed.dpd,
+        zone=zone,
+        region=row["region"],
+        language=row["language"],
+        product=row["product"],
+        creditor=row["creditor"],
+        actor=Actor(row["actor"]),
+        debt_type=row["debt_type"],
+        score=row["score"],
+        placed_on=row["placed_on"],
+        email_known="email" in kinds,
+        phone_known="phone" in kinds,
+        address_known="address" in kinds,
+        hold=holding,
+        closing=CloseReason(row["closing"]) if closing_known else None,
+        cured_by=CloseReason.PAID if owed.past_due == 0 and owed.balance <= 0 else None,
+        next_change_at=world_at if awaits_world else own_change,
+        awaits_world=awaits_world,
+    )
+    return AccountReading(
+        account_key=row["key"],
+        external_id=row["external_id"],
+        debtor_key=row["debtor_key"],
+        party_key=row["party_key"],
+        collector=row["collector"],
+        facts=facts,
+        feed_age=None if row["feed_at"] is None else now - row["feed_at"],
+        feed_limit=None if row["feed_hours"] is None else timedelta(hours=row["feed_hours"]),
+    )
+
+
+def _entry(values: Sequence[Any]) -> Entry:
+    kind, amount, value_on, received_at, external_id, component, reverses = values
+    return Entry(
+        kind=EntryKind(kind),
+        amount=amount,
+        value_on=date.fromisoformat(value_on),
+        received_at=datetime.fromisoformat(received_at),
+        external_id=external_id,
+        component=component,
+        reverses=reverses,
+    )
+
+
+def _holding(
+    rows: Sequence[Sequence[Any]], owed: Position, now: datetime
+) -> tuple[Holding | None, datetime | None]:
+    """Return the hold that stands longest, and when the holds change next by themselves."""
+    standing: list[Holding] = []
+    changes: list[datetime] = []
+    part = 0
+    for reason, scope, from_text, until_text, released_text, part_amount in rows:
+        starts = datetime.fromisoformat(from_text)
+        until = None if until_text is None else datetime.fromisoformat(until_text)
+        released = None if released_text is None else datetime.fromisoformat(released_text)
+        if released is not None and released <= now:
+            continue
+        if starts > now:
+            changes.append(starts)
+            continue
+        if until is not None:
+            if until <= now:
+                continue
+            changes.append(until)
+        if scope == "part":
+            part += part_amount
+            if part < owed.past_due:
+                continue
+        standing.append(Holding(reason=HoldReason(reason), until=until))
+    longest = max(standing, key=lambda hold: (hold.until is None, hold.until or now), default=None)
+    return longest, min(changes, default=None)
+
+
+def _next_due(owed: Position, today: date, zone: str | None) -> datetime | None:
+    """Return when the next unpaid due becomes past due: at the start of the day after it."""
+    if owed.next_due_on is None:
+        return None
+    return start_of_day(max(owed.next_due_on, today) + timedelta(days=1), zone or "UTC")
+
+
+def _dated(
+    entries: Sequence[Entry], today: date, now: datetime, zone: str | None, *, logical: bool
+) -> list[datetime]:
+    """Return the instants at which entries that are already recorded take effect."""
+    instants = []
+    for entry in entries:
+        at = start_of_day(entry.value_on, zone or "UTC") if entry.value_on > today else None
+        if logical and entry.received_at > now:
+            at = entry.received_at if at is None else max(at, entry.received_at)
+        if at is not None:
+            instants.append(at)
+    return instants
