@@ -558,11 +558,14 @@ inbox = Table(
     _at("received_at"),
     _text("status", default="received"),
     _text("refusal", null=True),
+    _text("batch", null=True),
+    Column("outcomes", JSONB, nullable=False, server_default="[]"),
     UniqueConstraint("source", "external_id"),
     _one_of("status", ("received", "applied", "refused")),
     Index(None, "case_key"),
 )
-"""Everything a person or a provider told us, as it came, before it is acknowledged (promise P5)."""
+"""Everything a person or a provider told us, as it came, before it is acknowledged (promise P5). ``batch`` names the
+activity that applied a message and ``outcomes`` what it told the case, so that a repeated activity says the same."""
 
 # --- the record -----------------------------------------------------------------------------------------------
 

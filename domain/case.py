@@ -261,6 +261,8 @@ class Worked(BaseModel):
     kind: Literal["worked"] = "worked"
     item: str | None
     step: str | None
+    seq: int
+    """Number of the attempt it became, issued by the ledger when no step had asked for it."""
     channel: str
     disposition: str
     right_party: bool = False

@@ -392,11 +392,11 @@ def _apply_worked(state: CaseState, strategy: Strategy, worked: Worked) -> tuple
             "dispositions": tuple(sorted({*state.history.dispositions, worked.disposition})),
         }
     )
-    state = state.model_copy(update={"history": history})
+    state = state.model_copy(update={"history": history, "seq": max(state.seq, worked.seq)})
     item = state.item
     if item is None or item.key != worked.item:
         return state, []
-    state = state.model_copy(update={"item": None, "seq": max(state.seq, item.seq)})
+    state = state.model_copy(update={"item": None})
     if item.step is None:
         return state, []
     codes = (worked.disposition, *(("rpc",) if worked.right_party else ()))

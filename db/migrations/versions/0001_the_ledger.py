@@ -99,6 +99,8 @@ def upgrade() -> None:
     sa.Column('received_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('status', sa.Text(), server_default='received', nullable=False),
     sa.Column('refusal', sa.Text(), nullable=True),
+    sa.Column('batch', sa.Text(), nullable=True),
+    sa.Column('outcomes', postgresql.JSONB(astext_type=sa.Text()), server_default='[]', nullable=False),
     sa.CheckConstraint("status IN ('received', 'applied', 'refused')", name=op.f('ck_inbox_status')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_inbox')),
     sa.UniqueConstraint('source', 'external_id', name=op.f('uq_inbox_source_external_id'))
