@@ -1,0 +1,50 @@
+"""What a list of cases shows about one: its stage, its step, when it acts next, and what it waits for in words."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from domain.case import Ask, CaseState, Close, Contact, GiveUp, HandOver, Refresh, Wait
+from domain.codes import Stage
+from domain.decide import advance, decide, stage_of
+from domain.strategy import Strategy
+
+NEVER = datetime(9999, 12, 31, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """``due_at`` is the business instant at which the case acts next, ``NEVER`` when only a message moves it."""
+
+    stage: Stage
+    step: str | None
+    due_at: datetime
+    waiting_for: str
+
+
+def outlook(state: CaseState, strategy: Strategy, now: datetime, *, pending: bool = False) -> Outlook:
+    """Look ahead from a state. ``pending``: messages wait to be recorded, so the case acts at once."""
+    state = advance(state, strategy, now)
+    stage, step = stage_of(state, strategy), _step(state, strategy)
+    if pending:
+        return Outlook(stage, step, now, "recording what came in")
+    coming = decide(state, strategy, now)
+    match coming:
+        case Wait():
+            return Outlook(stage, step, coming.until or NEVER, coming.why)
+        case Contact():
+            return Outlook(stage, coming.step, now, f"contacting: step {coming.step}")
+        case Ask():
+            return Outlook(stage, coming.step, now, f"asking a person: {coming.kind}")
+        case GiveUp():
+            return Outlook(stage, step, now, "an item was not worked in time")
+        case Refresh():
+            return Outlook(stage, step, now, coming.why)
+        case HandOver():
+            return Outlook(stage, step, now, f"handing over to strategy {coming.strategy}")
+        case Close():
+            return Outlook(stage, step, now, f"closing: {coming.reason}")
+
+
+def _step(state: CaseState, strategy: Strategy) -> str | None:
+    index = state.cursor.index
+    return strategy.steps[index].id if index < len(strategy.steps) else None
