@@ -28,6 +28,7 @@ def make_engine(url: str, *, pool_size: int = 10) -> Engine:
         max_overflow=4,
         pool_timeout=30,
         pool_pre_ping=False,
+        hide_parameters=True,
         pool_recycle=1800,
         isolation_level="READ COMMITTED",
         connect_args={"options": options, "application_name": "dunlin", "connect_timeout": 10},
