@@ -127,7 +127,9 @@ class ContactActivities:
             if taken is not None and taken.status is AttemptStatus.DISPATCHING:
                 return _Found(taken, point)
             if taken is not None and taken.status not in {AttemptStatus.DEFERRED, AttemptStatus.RETRYABLE}:
-                return self._report(request, attempt, reading, taken.status, taken.not_before, (), watch)
+                return self._report(
+                    request, attempt, reading, taken.status, taken.not_before, taken.rule_ids, watch
+                )
             decision = self._gate.decide(_admission(context, reading, point, step, strategy, watch, request))
             worded: Worded | None = None
             if decision.verdict is Verdict.ALLOW and point is not None:

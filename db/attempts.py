@@ -18,8 +18,9 @@ from domain.record import canonical
 
 _CONTEXT = """
 SELECT k.status AS case_status, k.creditor, k.collector,
-       (SELECT row_to_json(t) FROM (SELECT status, dispatch, not_before, engine_admitted_at, recorded_at, provider_id,
-               admitted_at FROM attempts WHERE key = %(attempt)s) t) AS attempt,
+       (SELECT row_to_json(t) FROM (SELECT status, dispatch, not_before, engine_admitted_at,
+               (SELECT d.rule_ids FROM decisions d WHERE d.attempt_key = a.key ORDER BY d.number DESC LIMIT 1) AS rule_ids
+          FROM attempts a WHERE a.key = %(attempt)s) t) AS attempt,
        (SELECT json_agg(json_build_array(n.key, n.value, n.state, n.consent, n.tried, p.key, p.name, p.language,
                EXISTS (SELECT 1 FROM holds h WHERE h.contact_point_key = n.key AND h.from_at <= %(now)s
                        AND (h.until_at IS NULL OR h.until_at > %(now)s)
@@ -101,8 +102,7 @@ class Taken:
     dispatch: int
     not_before: datetime | None
     engine_admitted_at: datetime | None
-    recorded_at: datetime | None
-    admitted_at: datetime | None
+    rule_ids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +168,7 @@ def _taken(values: dict[str, Any]) -> Taken:
         dispatch=values["dispatch"],
         not_before=instant("not_before"),
         engine_admitted_at=instant("engine_admitted_at"),
-        recorded_at=instant("recorded_at"),
-        admitted_at=instant("admitted_at"),
+        rule_ids=tuple(values["rule_ids"] or ()),
     )
 
 
