@@ -4,7 +4,7 @@ The caller holds the locks of the persons of every account that a message touche
 kept with it, so that an activity that is repeated after a crash tells the same story.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -389,7 +389,7 @@ class Recorder:
         if keys:
             self._event("released", at, {"holds": list(keys), "actor": actor})
 
-    def _event(self, kind: str, at: datetime, body: dict[str, object]) -> None:
+    def _event(self, kind: str, at: datetime, body: Mapping[str, object]) -> None:
         append_event(self.connection, self.state.case_key, kind, at, body)
 
     def _day(self, at: datetime) -> date:

@@ -3,7 +3,7 @@
 An item that nobody worked never becomes an attempt. The caller holds the locks of the persons.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -135,7 +135,7 @@ def accounts_of(connection: Connection, item_key: str) -> Sequence[str]:
 
 
 def settle(
-    connection: Connection, item_key: str, disposition: str, outcome: dict[str, object], at: datetime
+    connection: Connection, item_key: str, disposition: str, outcome: Mapping[str, object], at: datetime
 ) -> bool:
     """Mark an item done with its outcome; false if it was settled before."""
     row = connection.exec_driver_sql(

@@ -1,0 +1,296 @@
+"""What a case asks of the ledger besides contacts: record what came in, ask a person, give up, hand over, close.
+
+Each activity is one transaction that begins with the locks of the persons, and is safe to repeat.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Protocol
+
+from sqlalchemy import Connection, Engine
+from temporalio import activity
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from activities.instant import Stopwatch
+from activities.signatures import ASK, CLOSE_EPISODE, GIVE_UP, HAND_OVER, RECORD_EVENTS
+from db import work
+from db.cases import close_case, read_case, show_case
+from db.facts import AccountReading, read_account, read_facts
+from db.inbound import FAN_OUT, Recorder
+from db.locks import lock_persons
+from db.record import append_event
+from db.strategies import StrategyBook
+from domain.calendar import add_period, next_opening
+from domain.case import (
+    AskReport,
+    AskRequest,
+    CaseState,
+    CloseReport,
+    CloseRequest,
+    GiveUpReport,
+    GiveUpRequest,
+    HandOverReport,
+    HandOverRequest,
+    OpenItem,
+    Outcome,
+    RecordReport,
+    RecordRequest,
+    Report,
+)
+from domain.codes import TaskKind
+from domain.decide import LAST_REASONS, apply, item_expiry
+from domain.messages import Received
+from domain.outlook import outlook
+from domain.strategy import Period, Strategy
+
+_WORKED = frozenset({"record_call_outcome", "record_visit_outcome"})
+_DAY = Period(count=1, unit="day")
+
+
+class TaskPlanner(Protocol):
+    """Who plays the people that work items are given to. Only a simulated world needs one."""
+
+    def plan(
+        self,
+        connection: Connection,
+        *,
+        item_key: str,
+        kind: TaskKind,
+        party_key: str,
+        creditor: str,
+        collector: str,
+        cases: list[tuple[str, str, int, str]],
+        zone: str,
+        at: datetime,
+    ) -> None:
+        """Plan what will become of an item, in the transaction that creates it."""
+        ...
+
+
+class CaseActivities:
+    """The ledger side of a case."""
+
+    def __init__(self, engine: Engine, client: Client | None, planner: TaskPlanner | None = None) -> None:
+        self._engine = engine
+        self._client = client
+        self._planner = planner
+        self._book = StrategyBook(engine)
+
+    # --- what came in -------------------------------------------------------------------------------------------
+
+    @activity.defn(name=RECORD_EVENTS)
+    async def record_events(self, request: RecordRequest) -> RecordReport:
+        """Write messages to the ledger, once each, and read the facts after them."""
+        watch = Stopwatch()
+        batch = f"{activity.info().workflow_run_id}/{activity.info().activity_id}"
+        report = await asyncio.to_thread(self._record, request, watch, batch)
+        await self._tell_others(request)
+        return report
+
+    def _record(self, request: RecordRequest, watch: Stopwatch, batch: str) -> RecordReport:
+        state = request.state
+        strategy = self._book.by_digest(request.strategy_digest)
+        with self._engine.begin() as connection:
+            lock_persons(connection, self._concerned(state, request.messages))
+            now = watch.business_now(state)
+            reading = read_account(connection, state.account_key, now, logical=state.clock.is_logical)
+            recorder = Recorder(
+                connection=connection,
+                state=state.model_copy(update={"facts": reading.facts}),
+                debtor_key=reading.debtor_key,
+                batch=batch,
+                seq=max(state.seq, state.item.seq if state.item is not None else 0),
+            )
+            outcomes: list[Outcome] = []
+            for message in request.messages:
+                outcomes += recorder.record(message)
+            reading = read_account(connection, state.account_key, now, logical=state.clock.is_logical)
+            report = RecordReport(outcomes=outcomes, at=now, facts=reading.facts)
+            self._show(connection, state, strategy, report)
+        return report
+
+    def _concerned(self, state: CaseState, messages: Iterable[Received]) -> list[str]:
+        """Return the accounts to lock: the case's own, and those that share a work item that was worked."""
+        items = {
+            str(message.body["work_item"])
+            for message in messages
+            if message.name in _WORKED and message.body.get("work_item") is not None
+        }
+        accounts = {state.account_key}
+        if items:
+            with self._engine.connect() as connection:
+                for item in sorted(items):
+                    accounts.update(work.accounts_of(connection, item))
+        return sorted(accounts)
+
+    async def _tell_others(self, request: RecordRequest) -> None:
+        """Pass the outcome of a shared item on to its other cases, each with an event id of its own."""
+        for message in request.messages:
+            item_key = message.body.get("work_item")
+            if message.name not in _WORKED or not isinstance(item_key, str) or self._client is None:
+                continue
+            with self._engine.connect() as connection:
+                item = work.read_item(connection, item_key)
+            if item is None or item.event_id != message.event_id:
+                continue
+            for case in item.cases:
+                if case.case_key == request.state.case_key:
+                    continue
+                event_id = f"{message.event_id}{FAN_OUT}{case.case_key}"
+                body = {**message.body, "event_id": event_id, "at": message.at.isoformat()}
+                await self._pass_on(f"case/{case.case_key}", message.name, body)
+
+    async def _pass_on(self, workflow_id: str, name: str, body: Mapping[str, object]) -> None:
+        if self._client is None:
+            return
+        try:
+            await self._client.get_workflow_handle(workflow_id).signal(name, body)
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:  # a case that has closed needs no word
+                raise
+
+    # --- people -------------------------------------------------------------------------------------------------
+
+    @activity.defn(name=ASK)
+    def ask(self, request: AskRequest) -> AskReport:
+        """Create a work item or join the open one, if the ledger still allows it."""
+        watch, state, ask = Stopwatch(), request.state, request.ask
+        strategy = self._book.by_digest(request.strategy_digest)
+        with self._engine.begin() as connection:
+            lock_persons(connection, [state.account_key])
+            now = watch.business_now(state)
+            reading = read_account(connection, state.account_key, now, logical=state.clock.is_logical)
+            refusal = _why_not_ask(reading, closed=read_case(connection, state.case_key).status == "closed")
+            if ask.step is None:
+                refusal = ()
+            item: OpenItem | None = None
+            if not refusal:
+                item = self._place(connection, request, strategy, reading, now)
+                reading = read_account(connection, state.account_key, now, logical=state.clock.is_logical)
+            report = AskReport(ask=ask, item=item, rule_ids=refusal, at=now, facts=reading.facts)
+            self._show(connection, state, strategy, report)
+        return report
+
+    def _place(
+        self, connection: Connection, request: AskRequest, strategy: Strategy, reading: AccountReading, now: datetime
+    ) -> OpenItem:
+        state, ask = request.state, request.ask
+        facts = reading.facts
+        zone, holidays_of = facts.zone or "UTC", strategy.holidays or facts.region
+        expires = None
+        if ask.step is not None:
+            expires = item_expiry(strategy.steps[strategy.index_of(ask.step)], now, zone, holidays_of)
+        placed = work.place(
+            connection,
+            work.Order(
+                kind=ask.kind,
+                case_key=state.case_key,
+                step=ask.step,
+                attempt_key=state.attempt_key(ask.seq),
+                party_key=reading.party_key,
+                creditor=facts.creditor,
+                collector=reading.collector,
+                reason=ask.reason,
+                at=now,
+                expires_at=expires,
+            ),
+        )
+        if placed.joined:
+            body = {"item": placed.key, "kind": ask.kind, "step": ask.step, "reason": ask.reason}
+            append_event(connection, state.case_key, "asked", now, body)
+            if self._planner is not None and ask.step is not None:
+                self._planner.plan(
+                    connection,
+                    item_key=placed.key,
+                    kind=ask.kind,
+                    party_key=reading.party_key,
+                    creditor=facts.creditor,
+                    collector=reading.collector,
+                    cases=[(state.case_key, reading.external_id, facts.past_due, facts.currency)],
+                    zone=zone,
+                    at=now,
+                )
+        return OpenItem(key=placed.key, kind=ask.kind, step=ask.step, seq=ask.seq, expires_at=expires)
+
+    @activity.defn(name=GIVE_UP)
+    def give_up(self, request: GiveUpRequest) -> GiveUpReport:
+        """Requeue an unworked item, or take the case out of it. An item worked meanwhile is waited for."""
+        watch, state = Stopwatch(), request.state
+        strategy = self._book.by_digest(request.strategy_digest)
+        with self._engine.begin() as connection:
+            lock_persons(connection, [state.account_key])
+            now = watch.business_now(state)
+            item = work.read_item(connection, request.item.key)
+            until = None
+            zone, holidays_of = state.facts.zone or "UTC", strategy.holidays or state.facts.region
+            if item is not None and item.status == "done":
+                until = add_period(now, _DAY, zone, holidays_of)
+            elif request.requeue and request.item.step is not None:
+                step = strategy.steps[strategy.index_of(request.item.step)]
+                until = next_opening(item_expiry(step, now, zone, holidays_of), step.between, zone, holidays_of)
+                work.requeue(connection, request.item.key, until)
+                append_event(connection, state.case_key, "requeued", now, {"item": request.item.key})
+            else:
+                work.abandon(connection, request.item.key, state.case_key, now)
+                append_event(connection, state.case_key, "unworked", now, {"item": request.item.key})
+            reading = read_account(connection, state.account_key, now, logical=state.clock.is_logical)
+            report = GiveUpReport(item=request.item.key, requeued_until=until, at=now, facts=reading.facts)
+            self._show(connection, state, strategy, report)
+        return report
+
+    # --- ends ---------------------------------------------------------------------------------------------------
+
+    @activity.defn(name=CLOSE_EPISODE)
+    def close_episode(self, request: CloseRequest) -> CloseReport:
+        """End the episode, unless the ledger says that it is still owed."""
+        watch, state = Stopwatch(), request.state
+        with self._engine.begin() as connection:
+            lock_persons(connection, [state.account_key])
+            now = watch.business_now(state)
+            readings = read_facts(connection, [state.account_key], now, logical=state.clock.is_logical)
+            facts = readings[state.account_key].facts
+            row = read_case(connection, state.case_key)
+            reason = row.close_reason or request.reason
+            closed = row.status == "closed"
+            if not closed and (request.reason not in LAST_REASONS or facts.past_due <= 0):
+                close_case(connection, state.case_key, reason, now)
+                closed = True
+            return CloseReport(closed=closed, reason=reason, at=now, facts=facts)
+
+    @activity.defn(name=HAND_OVER)
+    def hand_over(self, request: HandOverRequest) -> HandOverReport:
+        """Pin the newest registered version of the strategy that takes over."""
+        watch, state = Stopwatch(), request.state
+        newest = self._book.newest(request.strategy)
+        with self._engine.begin() as connection:
+            now = watch.business_now(state)
+            if newest is None:
+                append_event(connection, state.case_key, "handover_failed", now, {"strategy": request.strategy})
+                return HandOverReport(strategy=None, digest="", at=now)
+            key, strategy = newest
+            connection.exec_driver_sql(
+                "UPDATE cases SET strategy_digest = %s, strategy = %s WHERE key = %s",
+                (key, strategy.name, state.case_key),
+            )
+            body: Mapping[str, object] = {"strategy": strategy.name, "version": strategy.version, "digest": key}
+            append_event(connection, state.case_key, "handed_over", now, body)
+        return HandOverReport(strategy=strategy, digest=key, at=now)
+
+    @staticmethod
+    def _show(connection: Connection, state: CaseState, strategy: Strategy, report: Report) -> None:
+        after, own = apply(state, strategy, report)
+        show_case(connection, state.case_key, outlook(after, strategy, report.at, pending=bool(own)))
+
+
+def _why_not_ask(reading: AccountReading, *, closed: bool) -> tuple[str, ...]:
+    """Return the rules that forbid giving a person this task now."""
+    facts = reading.facts
+    checks = {
+        "core.not-past-due": facts.past_due <= 0,
+        "core.closed": closed or facts.closing is not None,
+        "core.hold": facts.hold is not None,
+        "core.zone-unknown": facts.zone is None,
+    }
+    return tuple(rule for rule, hit in checks.items() if hit)
