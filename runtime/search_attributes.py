@@ -1,19 +1,12 @@
-"""The one typed list of search attributes: registration, start and upsert all read it.
-
-Values are codes and our own keys: they are stored in the clear, so personal data must never get here.
-"""
+"""Makes sure that a namespace knows the search attributes our workflows use."""
 
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
 from temporalio.client import Client
-from temporalio.common import SearchAttributeKey
 
-CASE_STAGE = SearchAttributeKey.for_keyword("CaseStage")
-STRATEGY = SearchAttributeKey.for_keyword("Strategy")
-CREDITOR = SearchAttributeKey.for_keyword("Creditor")
-DEBTOR_KEY = SearchAttributeKey.for_keyword("DebtorKey")
+from activities.search_attributes import ALL
 
-ALL: tuple[SearchAttributeKey[str], ...] = (CASE_STAGE, STRATEGY, CREDITOR, DEBTOR_KEY)
+__all__ = ["ALL", "ensure_registered"]
 
 
 async def ensure_registered(client: Client) -> None:

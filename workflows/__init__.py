@@ -1,0 +1,1 @@
+"""Orchestration only: deterministic, small, one file per workflow."""

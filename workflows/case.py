@@ -1,0 +1,281 @@
+"""One case: a durable loop around two pure functions.
+
+Record what came in, decide, then wait or run one activity, fold the report in. Truth about money, holds and stage is
+the ledger; messages are an inbox. Nothing here reads a clock, and nothing a sender does can stop the loop.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from temporalio import workflow
+from temporalio.common import RawValue, RetryPolicy
+
+with workflow.unsafe.imports_passed_through():
+    from activities import signatures
+    from domain.case import (
+        Ask,
+        AskReport,
+        AskRequest,
+        CaseEnd,
+        CaseInput,
+        Close,
+        CloseReport,
+        CloseRequest,
+        Contact,
+        ContactReport,
+        ContactRequest,
+        GiveUp,
+        GiveUpReport,
+        GiveUpRequest,
+        HandOver,
+        HandOverReport,
+        HandOverRequest,
+        RecordReport,
+        RecordRequest,
+        Refresh,
+        Report,
+        Wait,
+    )
+    from domain.case import REFUSED_KEPT, SEEN_KEPT
+    from domain.codes import Stage
+    from domain.decide import advance, apply, decide, stage_of
+    from domain.messages import Received, Refusal, take_in
+    from domain.outlook import outlook
+    from activities import search_attributes
+
+LEDGER_TIMEOUT = timedelta(seconds=60)
+CONTACT_TIMEOUT = timedelta(seconds=90)
+RETRY = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=1))
+WORLD_TIMEOUT = timedelta(minutes=10)
+BATCH = 50
+"""Messages recorded in one activity."""
+
+R = TypeVar("R")
+
+
+@workflow.defn(name="case")
+class CaseWorkflow:
+    """The life of one episode of one account."""
+
+    @workflow.init
+    def __init__(self, given: CaseInput) -> None:
+        self._given = given
+        self._state = given.state
+        self._strategy = given.strategy
+        self._digest = given.strategy_digest
+        self._inbox = list(given.inbox)
+        self._seen = dict.fromkeys(given.seen)
+        self._refused = list(given.refused)
+        self._refused_total = given.refused_total
+        self._shown_stage = given.shown_stage
+        self._handled = given.handled
+        self._waits_for = ""
+
+    # --- what comes in ------------------------------------------------------------------------------------------
+
+    @workflow.signal(dynamic=True)
+    def on_message(self, name: str, args: Sequence[RawValue]) -> None:
+        """Take in a message of any name and any shape; it is parsed, or kept as refused. Never raises."""
+        received = take_in(name, [arg.payload.data for arg in args], self._engine_business_now())
+        if received.event_id in self._seen:
+            return
+        self._seen[received.event_id] = None
+        while len(self._seen) > SEEN_KEPT:
+            del self._seen[next(iter(self._seen))]
+        if received.refusal is not None:
+            digest = received.event_id.removeprefix("refused/")
+            self._refused.append(Refusal(name=received.name, sha256=digest, reason=received.refusal))
+            del self._refused[:-REFUSED_KEPT]
+            self._refused_total += 1
+        self._inbox.append(received)
+
+    @workflow.query
+    def status(self) -> dict[str, Any]:
+        """Say where the case stands, what it waits for, and which messages were refused."""
+        state = self._state
+        view = outlook(state, self._strategy, self._now(), pending=bool(self._inbox))
+        return {
+            "case": state.case_key,
+            "strategy": f"{self._strategy.name} v{self._strategy.version}",
+            "stage": view.stage,
+            "step": view.step,
+            "next_at": view.due_at.isoformat(),
+            "waiting_for": self._waits_for or view.waiting_for,
+            "now": self._now().isoformat(),
+            "past_due": state.facts.past_due,
+            "balance": state.facts.balance,
+            "currency": state.facts.currency,
+            "dpd": state.facts.dpd,
+            "attempts": state.seq,
+            "open_item": None if state.item is None else state.item.key,
+            "handled": self._handled,
+            "pending": len(self._inbox),
+            "refused_total": self._refused_total,
+            "refused": [refusal.model_dump() for refusal in self._refused],
+        }
+
+    # --- the loop -----------------------------------------------------------------------------------------------
+
+    @workflow.run
+    async def run(self, given: CaseInput) -> CaseEnd:  # noqa: ARG002 - taken in by __init__
+        """Run until the ledger agrees that the episode is over."""
+        while True:
+            if self._inbox:
+                await self._record()
+            elif (end := await self._step()) is not None:
+                return end
+            if workflow.info().is_continue_as_new_suggested():
+                workflow.continue_as_new(self._carried())
+
+    async def _step(self) -> CaseEnd | None:
+        now = self._now()
+        self._state = advance(self._state, self._strategy, now)
+        self._show_stage(stage_of(self._state, self._strategy))
+        coming = decide(self._state, self._strategy, now)
+        common = {"state": self._state, "strategy_digest": self._digest}
+        match coming:
+            case Wait():
+                await self._wait(coming)
+            case Refresh():
+                self._say(coming.why)
+                await self._record()
+            case Contact():
+                step = self._strategy.steps[self._strategy.index_of(coming.step)]
+                self._say(f"contacting by {step.via}: step {step.id}")
+                report = await workflow.execute_activity(
+                    signatures.CONTACT,
+                    ContactRequest.model_validate({**common, "step": coming.step, "seq": coming.seq}),
+                    result_type=ContactReport,
+                    task_queue=signatures.queue_of(step.via),
+                    start_to_close_timeout=CONTACT_TIMEOUT,
+                    retry_policy=RETRY,
+                    summary=f"step {step.id} by {step.via}, attempt {coming.seq}",
+                )
+                self._fold(report)
+            case Ask():
+                await self._ask(coming, common)
+            case GiveUp():
+                given_up = await self._ledger(
+                    signatures.GIVE_UP,
+                    GiveUpRequest.model_validate({**common, "item": self._state.item, "requeue": coming.requeue}),
+                    GiveUpReport,
+                    f"item {coming.item} was not worked",
+                )
+                self._fold(given_up)
+            case HandOver():
+                await self._hand_over(coming, common)
+            case Close():
+                return await self._close(coming, common)
+        return None
+
+    async def _wait(self, wait: Wait) -> None:
+        """Sleep until the instant or until something comes in, whichever is first."""
+        until, clock = wait.until, self._state.clock
+        if until is not None and clock.horizon is not None and until > clock.horizon:
+            until = None
+        words = wait.why if until is None else f"{wait.why}, {until:%Y-%m-%d %H:%M} UTC"
+        self._say(words)
+        if until is None:
+            await workflow.wait_condition(lambda: bool(self._inbox))
+            return
+        span = WORLD_TIMEOUT if wait.for_world else clock.engine_wait(until, workflow.now())
+        try:
+            await workflow.wait_condition(lambda: bool(self._inbox), timeout=span, timeout_summary=words[:200])
+        except TimeoutError:
+            if wait.for_world:
+                await self._record()
+            elif clock.is_logical:
+                self._state = self._state.model_copy(update={"now": max(self._state.now, until)})
+
+    async def _record(self) -> None:
+        """Write what came in to the ledger, in order; what comes in meanwhile waits for the next round."""
+        batch, self._inbox = self._inbox[:BATCH], self._inbox[BATCH:]
+        if self._state.clock.is_logical and batch:
+            latest = max(message.at for message in batch)
+            self._state = self._state.model_copy(update={"now": max(self._state.now, latest)})
+        request = RecordRequest(state=self._state, strategy_digest=self._digest, messages=batch)
+        names = ", ".join(sorted({message.name for message in batch})) or "reading the ledger again"
+        report = await self._ledger(signatures.RECORD_EVENTS, request, RecordReport, names[:180])
+        self._handled += len(batch)
+        self._fold(report)
+
+    async def _ask(self, ask: Ask, common: dict[str, Any]) -> None:
+        request = AskRequest.model_validate({**common, "ask": ask})
+        report = await self._ledger(signatures.ASK, request, AskReport, f"asking a person: {ask.kind}")
+        self._fold(report)
+
+    async def _hand_over(self, coming: HandOver, common: dict[str, Any]) -> None:
+        request = HandOverRequest.model_validate({**common, "strategy": coming.strategy})
+        report = await self._ledger(
+            signatures.HAND_OVER, request, HandOverReport, f"handing over to {coming.strategy}"
+        )
+        update: dict[str, Any] = {"handover": None}
+        if report.strategy is not None:
+            self._strategy, self._digest = report.strategy, report.digest
+            fresh = self._state.cursor.model_copy(
+                update={"index": 0, "try_no": 1, "tried_at": None, "not_before": None, "open_seq": None}
+            )
+            update |= {"cursor": fresh.model_copy(update={"step_done_at": report.at, "last_step": None})}
+        self._state = self._state.model_copy(update=update)
+
+    async def _close(self, close: Close, common: dict[str, Any]) -> CaseEnd | None:
+        request = CloseRequest.model_validate({**common, "reason": close.reason})
+        report = await self._ledger(signatures.CLOSE_EPISODE, request, CloseReport, f"closing: {close.reason}")
+        now = max(self._state.now, report.at)
+        self._state = self._state.model_copy(update={"facts": report.facts, "now": now})
+        if not report.closed:
+            return None
+        self._show_stage(Stage.CLOSED)
+        while self._inbox:  # whatever came in while we closed reaches the ledger before we go
+            await self._record()
+        self._say(f"closed: {report.reason}")
+        return CaseEnd(case_key=self._state.case_key, reason=report.reason, closed_at=report.at)
+
+    # --- small things -------------------------------------------------------------------------------------------
+
+    async def _ledger(self, name: str, request: Any, result: type[R], summary: str) -> R:  # noqa: ANN401
+        return await workflow.execute_activity(
+            name,
+            request,
+            result_type=result,
+            start_to_close_timeout=LEDGER_TIMEOUT,
+            retry_policy=RETRY,
+            summary=summary,
+        )
+
+    def _fold(self, report: Report) -> None:
+        self._state, own = apply(self._state, self._strategy, report)
+        self._inbox = [*own, *self._inbox]
+
+    def _engine_business_now(self) -> datetime:
+        return max(self._state.now, self._state.clock.business(workflow.now()))
+
+    def _now(self) -> datetime:
+        """Return the instant the case acts at: on a logical clock the one its last timer was set for."""
+        return self._state.now if self._state.clock.is_logical else max(self._state.now, workflow.now())
+
+    def _say(self, words: str) -> None:
+        self._waits_for = words
+        workflow.set_current_details(words)
+
+    def _show_stage(self, stage: Stage) -> None:
+        if stage is self._shown_stage:
+            return
+        self._shown_stage = stage
+        workflow.upsert_search_attributes([search_attributes.CASE_STAGE.value_set(str(stage))])
+
+    def _carried(self) -> CaseInput:
+        return self._given.model_copy(
+            update={
+                "state": self._state,
+                "strategy": self._strategy,
+                "strategy_digest": self._digest,
+                "inbox": self._inbox,
+                "seen": list(self._seen),
+                "refused": self._refused,
+                "refused_total": self._refused_total,
+                "shown_stage": self._shown_stage,
+                "handled": self._handled,
+            }
+        )
