@@ -114,13 +114,12 @@ class Checker:
         try:
             if self.date_format is not None:
                 return datetime.strptime(value, self.date_format).date()  # noqa: DTZ007 - a day has no zone
-            return date.fromisoformat(value) if re.fullmatch(r"\d{4}-\d{2}-\d{2}", value) else self._ambiguous(column)
+            if re.fullmatch(r"\d{4}-\d{2}-\d{2}", value):
+                return date.fromisoformat(value)
+            self.wrong(column, "is not written YYYY-MM-DD; say how dates are written: --date-format %d/%m/%Y")
         except ValueError:
             self.wrong(column, "is not a date that exists in the format expected")
-            return None
-
-    def _ambiguous(self, column: str) -> None:
-        self.wrong(column, "is not written YYYY-MM-DD; say how dates are written with --date-format, e.g. %d/%m/%Y")
+        return None
 
     def yes(self, column: str) -> bool:
         """Return a yes or no."""
