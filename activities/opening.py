@@ -41,9 +41,13 @@ class OpeningActivities:
             started += await self._start_all(await asyncio.to_thread(pending_openings, self._engine, 1000))
             if request.restart_missing:
                 started += await self._restart_missing(at)
-        page = await asyncio.to_thread(self._open, at, request.after)
-        started += await self._start_all(page.cases)
-        return OpenedPage(started=started, next_after=page.next_after)
+        page = await self.open_at(at, request.after)
+        return page.model_copy(update={"started": started + page.started})
+
+    async def open_at(self, at: datetime, after: str = "") -> OpenedPage:
+        """Open the page of cases after an account key, as of an instant."""
+        page = await asyncio.to_thread(self._open, at, after)
+        return OpenedPage(started=await self._start_all(page.cases), next_after=page.next_after)
 
     def _open(self, at: datetime, after: str) -> Page:
         with self._engine.connect() as connection:

@@ -116,7 +116,7 @@ def temperament(seed: int, reference: str) -> str:
     return Chance(seed, "temperament", reference).pick("kind", _SHARES)
 
 
-# --- messages -------------------------------------------------------------------------------------------------
+# --- messages ----------------------------------------------------------------------------------------------
 
 _EFFECT = {Channel.SMS: 0.8, Channel.EMAIL: 0.7, Channel.VOICE: 0.9, Channel.LETTER: 0.6}
 _BAD_POINT = {Channel.SMS: 0.05, Channel.VOICE: 0.05, Channel.EMAIL: 0.04, Channel.LETTER: 0.03}
@@ -170,7 +170,8 @@ def after_message(
         if debt.amount > 0 and mine.happens("pays", traits.pays * effect):
             amount = _amount(mine, traits, debt.amount)
             paid_at = odd(receipt_at + timedelta(minutes=_payment_delay(mine)))
-            plan.append(_payment(mine, traits, f"{attempt_key}/{debt.account_key}", debt, amount, paid_at, party_key, zone))
+            name = f"{attempt_key}/{debt.account_key}"
+            plan.append(_payment(mine, traits, name, debt, amount, paid_at, party_key, zone))
     return plan
 
 
@@ -204,3 +205,185 @@ def _amount(chance: Chance, traits: Temperament, past_due: int) -> int:
     if chance.happens("in full", traits.pays_in_full):
         return past_due + (chance.between("too much", 1, 500) if chance.happens("overpays", 0.03) else 0)
     return max(1, past_due * chance.between("percent", 20, 80) // 100)
+
+
+# --- payments ----------------------------------------------------------------------------------------------
+
+
+def odd(at: datetime) -> datetime:
+    """Return the instant with an odd second: steps are due on even ones, so the two never fall together."""
+    at = at.replace(microsecond=0)
+    return at if at.second % 2 else at + timedelta(seconds=1)
+
+
+def _day_in(zone: str, at: datetime) -> str:
+    return (local_date(at, zone) if known_zone(zone) else at.date()).isoformat()
+
+
+def _payment(
+    chance: Chance,
+    traits: Temperament,
+    name: str,
+    debt: Debt,
+    amount: int,
+    at: datetime,
+    party_key: str | None,
+    zone: str,
+) -> Planned:
+    """Plan a payment, and sometimes its return some days later."""
+    payment_id = f"SBP/{name}"
+    told = debt.case_key or None
+    body = {
+        "payment_id": payment_id,
+        "account": debt.account_key,
+        "amount": amount,
+        "currency": debt.currency,
+        "value_on": _day_in(zone, at),
+    }
+    then: tuple[Planned, ...] = ()
+    if chance.happens("returns", traits.payment_returns):
+        back_at = odd(at + timedelta(days=chance.between("return after", 2, 6), minutes=37))
+        back = {
+            "payment_id": payment_id,
+            "account": debt.account_key,
+            "reason": "returned",
+            "value_on": _day_in(zone, back_at),
+        }
+        then = (Planned(f"return/{name}", "return", back_at, told, party_key, back),)
+    return Planned(f"payment/{name}", "payment", at, told, party_key, body, then)
+
+
+# --- work of people of ours --------------------------------------------------------------------------------
+
+_CALL = {"answered": 0.45, "no_answer": 0.25, "voicemail": 0.15, "third_party": 0.08, "wrong_number": 0.07}
+_ANSWERED = {
+    "refused": 0.30,
+    "callback": 0.15,
+    "dispute": 0.05,
+    "hardship": 0.07,
+    "paid_already": 0.03,
+}
+_VISIT = {"met": 0.50, "not_home": 0.38, "moved": 0.12}
+_WORKED = {TaskKind.CALL: 0.88, TaskKind.VISIT: 0.80, TaskKind.LEGAL: 0.95}
+_SLOTS_LATER = {TaskKind.CALL: (0, 2), TaskKind.VISIT: (1, 5), TaskKind.LEGAL: (2, 6)}
+_SLOT_HOUR = 17
+
+
+def next_slot(seed: int, subject: Sequence[str], zone: str, at: datetime, *, later: int = 0) -> datetime:
+    """Return the first instant after ``at`` at which this person is worked: a weekday, 17:mm:ss local.
+
+    One fixed instant for each day and subject, so that all cases of the day meet in it; ``later`` skips days of work.
+    """
+    where = zone if known_zone(zone) else "UTC"
+    day = local_date(at, where)
+    while True:
+        if day.weekday() < SATURDAY:
+            slot = Chance(seed, "slot", *subject, day.isoformat())
+            clock = time(_SLOT_HOUR, slot.between("minute", 0, 59), 2 * slot.between("second", 0, 29) + 1)
+            instant = at_local(day, clock, where)
+            if instant > at:
+                if later == 0:
+                    return instant
+                later -= 1
+        day += _DAY
+
+
+def after_task(
+    seed: int,
+    *,
+    item_key: str,
+    kind: TaskKind,
+    person: str,
+    party_key: str,
+    creditor: str,
+    collector: str,
+    debts: Sequence[Debt],
+    zone: str,
+    at: datetime,
+) -> list[Planned]:
+    """Plan how a work item ends for each case on it, or nothing when nobody will ever work it.
+
+    ``person`` is the lender's identifier of the person. Cases planned on the same day get the same outcome.
+    """
+    if kind not in _WORKED or not debts:
+        return []
+    subject = (kind.value, person, creditor, collector)
+    first = next_slot(seed, subject, zone, at)
+    chance = Chance(seed, "work", *subject, first.isoformat())
+    if not chance.happens("worked", _WORKED[kind]):
+        return []
+    low, high = _SLOTS_LATER[kind]
+    later = 0 if kind is TaskKind.CALL and chance.happens("at once", 0.7) else chance.between("later", low, high)
+    slot = next_slot(seed, subject, zone, at, later=later)
+    if kind is TaskKind.LEGAL:
+        return [_legal(chance, item_key, party_key, debt, slot) for debt in debts]
+    outcome = _outcome(chance, kind, TEMPERAMENTS[temperament(seed, person)])
+    if outcome["disposition"] == "callback":
+        outcome["callback_at"] = next_slot(seed, subject, zone, slot).isoformat()
+    alone = len(debts) == 1
+    return [
+        _worked(seed, chance, kind, item_key, party_key, debt, dict(outcome), zone, slot, alone=alone)
+        for debt in debts
+    ]
+
+
+def _outcome(chance: Chance, kind: TaskKind, traits: Temperament) -> dict[str, Any]:
+    """Choose who was reached and what came of it, as the fields of the outcome signal."""
+    first = chance.pick("reached", _VISIT if kind is TaskKind.VISIT else _CALL)
+    if first in {"answered", "met"}:
+        if chance.happens("promise", traits.promises):
+            said = "promise"
+        else:
+            said = "met" if first == "met" else chance.pick("said", _ANSWERED)
+        reached = Reached.RIGHT_PARTY
+    else:
+        said = first
+        reached = Reached.THIRD_PARTY if first in {"third_party", "wrong_number", "moved"} else Reached.NO_ONE
+    outcome: dict[str, Any] = {"party_reached": reached.value, "disposition": said}
+    if kind is TaskKind.CALL:
+        spoke = reached is not Reached.NO_ONE
+        outcome["duration_seconds"] = chance.between("seconds", 30, 600) if spoke else chance.between("ring", 0, 45)
+    return outcome
+
+
+def _worked(
+    seed: int,
+    chance: Chance,
+    kind: TaskKind,
+    item_key: str,
+    party_key: str,
+    debt: Debt,
+    outcome: dict[str, Any],
+    zone: str,
+    slot: datetime,
+    *,
+    alone: bool,
+) -> Planned:
+    """Plan the outcome for one case of the item, and whether the promise in it is kept."""
+    then: tuple[Planned, ...] = ()
+    name = f"{item_key}/{debt.case_key}"
+    if outcome["disposition"] == "promise":
+        traits = TEMPERAMENTS[temperament(seed, debt.reference)]
+        paid_at = odd(slot + timedelta(days=chance.between("promised", 2, 8)) - timedelta(hours=6))
+        outcome["promised_on"] = _day_in(zone, paid_at)
+        if alone and debt.amount > 0:
+            outcome |= {"amount": debt.amount, "currency": debt.currency}
+        mine = Chance(seed, "keeps", debt.reference, slot.isoformat())
+        if debt.amount > 0 and mine.happens("keeps", traits.keeps_promise):
+            then = (_payment(mine, traits, name, debt, debt.amount, paid_at, party_key, zone),)
+    body = {"item": item_key, "reference": debt.reference, "outcome": outcome}
+    event_kind: EventKind = "visit" if kind is TaskKind.VISIT else "call"
+    return Planned(f"work/{name}", event_kind, slot, debt.case_key, party_key, body, then)
+
+
+def _legal(chance: Chance, item_key: str, party_key: str, debt: Debt, slot: datetime) -> Planned:
+    """Plan what the legal department says: it returns the file, or approves and later files it."""
+    name = f"{item_key}/{debt.case_key}"
+    stage = "approved" if chance.happens("approved", 0.75) else "returned"
+    then: tuple[Planned, ...] = ()
+    if stage == "approved":
+        filed_at = odd(slot + timedelta(days=chance.between("filed after", 7, 21)))
+        filed = {"item": item_key, "reference": debt.reference, "outcome": {"stage": "filed"}}
+        then = (Planned(f"filed/{name}", "legal", filed_at, debt.case_key, party_key, filed),)
+    body = {"item": item_key, "reference": debt.reference, "outcome": {"stage": stage}}
+    return Planned(f"work/{name}", "legal", slot, debt.case_key, party_key, body, then)

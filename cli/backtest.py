@@ -1,0 +1,68 @@
+"""``backtest``: what a strategy would have done over a past ledger."""
+
+import asyncio
+import gc
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from cli.say import TEMPLATES, UserError, err, load_strategy, out, plainly, print_json
+from runtime.backtest import Backtest, Result, run
+from runtime.logs import configure
+from settings import load_settings
+
+
+@plainly
+def backtest(
+    ledger: Annotated[Path, typer.Option(help="The ledger, as for import.")],
+    payments: Annotated[Path, typer.Option(help="The payments, as for import.")],
+    strategy: Annotated[Path, typer.Option(help="The strategy file to try.")],
+    to: Annotated[Path, typer.Option("--out", help="Where to write the contacts, as CSV.")],
+    rules: Annotated[str, typer.Option(help="'off': only the ledger's own rules.")] = "off",
+    consolidate: Annotated[str, typer.Option(help="'off': one message per account.")] = "off",
+    date_format: Annotated[str | None, typer.Option(help="How dates are written, e.g. %d/%m/%Y.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Run the real workflow over a past ledger in virtual time and write every contact it would have made."""
+    if rules != "off":
+        raise UserError("--rules: this release has no rule packs yet; use --rules off")
+    if consolidate != "off":
+        raise UserError("--consolidate: this release sends one message per account; use --consolidate off")
+    if not to.parent.is_dir():
+        raise UserError(f"--out {to}: there is no folder {to.parent}")
+    settings = load_settings()
+    configure("ERROR")
+    test = Backtest(ledger, payments, load_strategy(strategy), to, TEMPLATES, date_format)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=err, transient=True) as bar:
+        task = bar.add_task("starting", total=None)
+
+        def say(what: str, done: int, total: int) -> None:
+            count = f" {done}/{total}" if total else f" {-done}" if done else ""
+            bar.update(task, description=f"{what}{count}")
+
+        result = asyncio.run(run(settings, test, say))
+    gc.collect()  # the engine's threads must be gone before the interpreter ends
+    _tell(result, to, as_json=as_json)
+
+
+def _tell(result: Result, to: Path, *, as_json: bool) -> None:
+    mistakes = [str(mistake) for imported in result.imports for mistake in imported.mistakes]
+    figures = {
+        "accounts": result.accounts,
+        "cases": result.cases,
+        "closed": result.closed,
+        "on_hold": result.on_hold,
+        "contacts": result.sends,
+        "rows_left_out": len(mistakes),
+        "out": str(to),
+    }
+    for mistake in mistakes[:20]:
+        err.print(mistake, markup=False)
+    if as_json:
+        print_json(figures)
+        return
+    for name, value in figures.items():
+        out.print(f"{name.replace('_', ' '):>14}  {value}", highlight=False)

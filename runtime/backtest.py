@@ -1,0 +1,204 @@
+"""Runs the real case workflow over a past ledger, in virtual time, and reports every contact it would have made.
+
+Each case carries a logical clock of its own, so that years pass as fast as the engine can work; what a case knows at
+an instant is what had been received by then. Cases are opened as of every instant at which a due becomes past due.
+"""
+
+import asyncio
+import csv
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from sqlalchemy import Engine
+
+from activities.opening import OpeningActivities
+from activities.providers.silent import SilentCarrier
+from activities.wording import Wording
+from db.engine import make_engine
+from db.intake import Imported, Order, import_file
+from db.migrate import upgrade
+from db.settings import put_in_force, set_clock
+from domain.calendar import start_of_day
+from domain.clock import BusinessClock
+from domain.codes import AUTOMATED_CHANNELS
+from domain.gate import LedgerGate
+from domain.strategy import Strategy
+from runtime.client import connect
+from runtime.servers import Servers
+from runtime.worker import Parts, Workers
+from settings import Settings
+
+FASTEST = 1e12
+AFTER_THE_LAST = timedelta(days=120)
+LOOK_EVERY = 0.2
+STALLED_AFTER = 120.0
+EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+class BacktestError(Exception):
+    """The backtest cannot be run: what, where, how to mend."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backtest:
+    """What to run. ``names`` maps our columns to the files'."""
+
+    ledger: Path
+    payments: Path
+    strategy: Strategy
+    out: Path
+    templates: Path
+    date_format: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of it. ``imports`` holds the mistakes of the files."""
+
+    accounts: int
+    cases: int
+    closed: int
+    on_hold: int
+    sends: int
+    imports: tuple[Imported, ...]
+
+
+Progress = Callable[[str, int, int], None]
+
+
+async def run(settings: Settings, test: Backtest, progress: Progress) -> Result:
+    """Run a backtest on servers of its own, which vanish afterwards."""
+    async with AsyncExitStack() as stack:
+        folder = stack.enter_context(TemporaryDirectory(prefix="dunlin-backtest-"))
+        own = settings.model_copy(
+            update={"state_dir": Path(folder), "database_url": None, "temporal_port": 0, "ui_port": 0, "postgres_port": 0}
+        )
+        progress("starting the servers", 0, 0)
+        servers = await stack.enter_async_context(Servers(own))
+        await asyncio.to_thread(upgrade, servers.database_url)
+        engine = make_engine(servers.database_url, pool_size=40)
+        stack.callback(engine.dispose)
+        progress("importing", 0, 0)
+        imports = await asyncio.to_thread(_import, engine, test)
+        instants = await asyncio.to_thread(_opening_instants, engine)
+        if not instants:
+            raise BacktestError(f"{test.ledger.name}: no due in it; nothing to run")
+        clock = BusinessClock(
+            kind="logical", origin=instants[0], epoch=EPOCH, speed=FASTEST, horizon=instants[-1] + AFTER_THE_LAST
+        )
+        with engine.begin() as connection:
+            set_clock(connection, clock)
+            put_in_force(connection, [test.strategy], instants[0])
+        client = await connect(own, servers.endpoints)
+        parts = Parts(
+            engine=engine,
+            providers=dict.fromkeys(AUTOMATED_CHANNELS, SilentCarrier()),
+            gate=LedgerGate(),
+            wording=Wording(test.templates),
+        )
+        async with Workers(client, parts):
+            opener = OpeningActivities(engine, client, page_size=500)
+            await _open_all(engine, opener, instants, progress)
+            await _wait_until_quiet(engine, clock.horizon or instants[-1], progress)
+        return await asyncio.to_thread(_report, engine, test, tuple(imports))
+
+
+def _import(engine: Engine, test: Backtest) -> list[Imported]:
+    at = EPOCH - timedelta(days=20_000)  # known before the first of its dues
+    results = []
+    for kind, path in (("ledger", test.ledger), ("payments", test.payments)):
+        order = Order(kind=kind, path=path, at=at, date_format=test.date_format, received="paid_on")  # type: ignore[arg-type]
+        results.append(import_file(engine, order))
+    return results
+
+
+def _opening_instants(engine: Engine) -> list[datetime]:
+    """Return every instant at which a due becomes past due where its debtor lives."""
+    with engine.connect() as connection:
+        rows = connection.exec_driver_sql(
+            "SELECT DISTINCT d.due_on, coalesce(p.timezone, c.timezone, 'UTC') AS zone FROM dues d "
+            "JOIN accounts a ON a.key = d.account_key JOIN creditors c ON c.code = a.creditor "
+            "JOIN debtors b ON b.key = a.debtor_key JOIN parties p ON p.key = b.party_key"
+        )
+        return sorted({start_of_day(row.due_on + timedelta(days=1), row.zone) for row in rows})
+
+
+async def _open_all(
+    engine: Engine, opener: OpeningActivities, instants: Sequence[datetime], progress: Progress
+) -> None:
+    for number, instant in enumerate(instants):
+        await _catch_up(engine, instant)
+        after: str | None = ""
+        while after is not None:
+            after = (await opener.open_at(instant, after)).next_after
+        progress(f"opening cases of {instant:%Y-%m-%d}", number + 1, len(instants))
+
+
+async def _catch_up(engine: Engine, instant: datetime) -> None:
+    """Let cases of accounts that have several dues come up to ``instant``: one may close and open again."""
+    query = (
+        "SELECT count(*) FROM cases k WHERE k.status <> 'closed' AND k.due_at < %s "
+        "AND (SELECT count(DISTINCT d.due_on) FROM dues d WHERE d.account_key = k.account_key) > 1"
+    )
+    await _until_none(engine, query, (instant,), None)
+
+
+async def _wait_until_quiet(engine: Engine, horizon: datetime, progress: Progress) -> None:
+    def say(left: int) -> None:
+        progress("cases still at work", -left, 0)
+
+    query = "SELECT count(*) FROM cases WHERE status = 'opening' OR (status = 'open' AND due_at <= %s)"
+    await _until_none(engine, query, (horizon,), say)
+
+
+async def _until_none(
+    engine: Engine, query: str, values: tuple[object, ...], say: Callable[[int], None] | None
+) -> None:
+    def count() -> tuple[int, int]:
+        with engine.connect() as connection:
+            left = connection.exec_driver_sql(query, values).scalar_one()
+            events = connection.exec_driver_sql("SELECT coalesce(max(id), 0) FROM case_events").scalar_one()
+        return left, events
+
+    loop = asyncio.get_running_loop()
+    moved_at, last = loop.time(), -1
+    while True:
+        left, events = await asyncio.to_thread(count)
+        if left == 0:
+            return
+        if say is not None:
+            say(left)
+        if events != last:
+            moved_at, last = loop.time(), events
+        if loop.time() - moved_at > STALLED_AFTER:
+            raise BacktestError(f"{left} cases have not moved for {STALLED_AFTER:.0f} s; the server's log says more")
+        await asyncio.sleep(LOOK_EVERY)
+
+
+_SENDS = """
+SELECT a.external_id, t.channel, t.step, t.sent_at, coalesce(p.timezone, c.timezone, 'UTC') AS zone, t.key
+  FROM attempts t JOIN attempt_accounts x ON x.attempt_key = t.key JOIN accounts a ON a.key = x.account_key
+  JOIN creditors c ON c.code = a.creditor JOIN debtors d ON d.key = a.debtor_key JOIN parties p ON p.key = d.party_key
+ WHERE t.sent_at IS NOT NULL ORDER BY t.sent_at, a.external_id, t.key
+"""
+
+
+def _report(engine: Engine, test: Backtest, imports: tuple[Imported, ...]) -> Result:
+    from domain.calendar import local_time
+
+    with engine.connect() as connection, test.out.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(("account_id", "channel", "step", "sent_at", "attempt"))
+        sends = 0
+        for account, channel, step, sent_at, zone, key in connection.exec_driver_sql(_SENDS):
+            writer.writerow((account, channel, step, local_time(sent_at, zone).isoformat(), key))
+            sends += 1
+        counts = connection.exec_driver_sql(
+            "SELECT (SELECT count(*) FROM accounts), count(*), count(*) FILTER (WHERE status = 'closed'), "
+            "count(*) FILTER (WHERE stage = 'held') FROM cases"
+        ).one()
+    return Result(counts[0], counts[1], counts[2], counts[3], sends, imports)
