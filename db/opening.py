@@ -22,7 +22,8 @@ from domain.strategy import Strategy
 _CANDIDATES = """
 SELECT a.key FROM accounts a
  WHERE a.key > %(after)s AND a.closing IS NULL AND a.missing_since IS NULL
-   AND NOT EXISTS (SELECT 1 FROM cases k WHERE k.account_key = a.key AND k.status <> 'closed')
+   AND NOT EXISTS (SELECT 1 FROM cases k WHERE k.account_key = a.key
+                    AND (k.status <> 'closed' OR (%(logical)s AND k.closed_at > %(at)s)))
    AND (SELECT coalesce(sum(d.amount), 0) FROM dues d WHERE d.account_key = a.key AND d.due_on < %(latest)s)
      + (SELECT coalesce(sum(e.amount), 0) FROM ledger_entries e WHERE e.account_key = a.key AND e.value_on <= %(latest)s
            AND (e.kind IN ('charge', 'interest', 'fee') OR (e.kind = 'adjustment' AND e.amount > 0)))
