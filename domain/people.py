@@ -87,7 +87,7 @@ class Chance:
             left -= weight
             if left < 0:
                 return key
-        return next(reversed(weights))
+        return list(weights)[-1]
 
 
 @dataclass(frozen=True, slots=True)

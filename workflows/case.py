@@ -235,7 +235,7 @@ class CaseWorkflow:
     # --- small things -------------------------------------------------------------------------------------------
 
     async def _ledger(self, name: str, request: Any, result: type[R], summary: str) -> R:  # noqa: ANN401
-        return await workflow.execute_activity(
+        report: R = await workflow.execute_activity(
             name,
             request,
             result_type=result,
@@ -243,6 +243,7 @@ class CaseWorkflow:
             retry_policy=RETRY,
             summary=summary,
         )
+        return report
 
     def _fold(self, report: Report) -> None:
         self._state, own = apply(self._state, self._strategy, report)

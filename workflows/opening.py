@@ -19,7 +19,7 @@ class OpenCasesWorkflow:
     async def run(self, request: OpenRequest) -> int:
         """Return how many cases were started."""
         while True:
-            page = await workflow.execute_activity(
+            page: OpenedPage = await workflow.execute_activity(
                 signatures.OPEN_PAGE,
                 request,
                 result_type=OpenedPage,

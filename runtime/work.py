@@ -1,0 +1,114 @@
+"""What a worker process does: wires the parts, works, and in a demonstration plays the world."""
+
+import asyncio
+from contextlib import suppress
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import structlog
+from sqlalchemy import Engine
+from temporalio.client import (
+    Client,
+    Schedule,
+    ScheduleActionStartWorkflow,
+    ScheduleAlreadyRunningError,
+    ScheduleIntervalSpec,
+    ScheduleOverlapPolicy,
+    SchedulePolicy,
+    ScheduleSpec,
+)
+from temporalio.common import WorkflowIDConflictPolicy
+
+from activities.providers.base import Provider
+from activities.providers.letter import LetterProvider
+from activities.providers.sandbox import SandboxProvider, SandboxTasks
+from activities.signatures import CASES_QUEUE
+from activities.wording import Wording
+from db.engine import make_engine
+from db.settings import SANDBOX_SEED, get, read_clock
+from domain.clock import BusinessClock
+from domain.codes import AUTOMATED_CHANNELS, Channel
+from domain.gate import LedgerGate
+from domain.opening import OpenRequest
+from runtime.client import NotRunning, connect
+from runtime.endpoints import running_endpoints
+from runtime.worker import Parts, Workers
+from runtime.world import World
+from settings import Settings
+
+TEMPLATES = Path(__file__).resolve().parent.parent / "policies" / "templates"
+HOURLY = "open-cases-hourly"
+
+log = structlog.get_logger(__name__)
+
+
+async def work(settings: Settings, stop: asyncio.Event) -> None:
+    """Work until ``stop`` is set; what is under way is finished first."""
+    endpoints = running_endpoints(settings)
+    if endpoints is None:
+        raise NotRunning("no servers are running; start them with `python starter.py up`")
+    client = await connect(settings, endpoints)
+    engine = make_engine(endpoints.database_url, pool_size=30)
+    try:
+        clock, seed = await asyncio.to_thread(_installation, engine)
+        async with Workers(client, parts_of(engine, settings, seed)):
+            log.info("working", clock=clock.kind)
+            if not clock.is_logical:
+                await ensure_hourly(client)
+            world = World(engine, client, clock, lambda at: open_cases(client, at))
+            if seed is None:
+                await stop.wait()
+            else:
+                await world.run(stop)
+    finally:
+        engine.dispose()
+
+
+def _installation(engine: Engine) -> tuple[BusinessClock, int | None]:
+    with engine.connect() as connection:
+        return read_clock(connection), get(connection, SANDBOX_SEED)
+
+
+def parts_of(engine: Engine, settings: Settings, seed: int | None) -> Parts:
+    """Return what the activities are made of. With a seed people are simulated; without one messages only land in the
+    sandbox's outbox, and letters become print files."""
+    carrier = SandboxProvider(engine, seed)
+    providers: dict[Channel, Provider] = dict.fromkeys(AUTOMATED_CHANNELS, carrier)
+    if seed is None:
+        providers[Channel.LETTER] = LetterProvider(settings.state_folder / "letters")
+    return Parts(
+        engine=engine,
+        providers=providers,
+        gate=LedgerGate(),
+        wording=Wording(TEMPLATES),
+        planner=None if seed is None else SandboxTasks(seed),
+    )
+
+
+async def open_cases(client: Client, at: datetime | None) -> int:
+    """Open a case for every overdue account without one; ``None`` means now. Returns how many were started."""
+    name = "now" if at is None else f"{at:%Y-%m-%dT%H%M%SZ}"
+    handle = await client.start_workflow(
+        "open_cases",
+        OpenRequest(as_of=at, restart_missing=at is None),
+        id=f"open/{name}",
+        task_queue=CASES_QUEUE,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        result_type=int,
+    )
+    return int(await handle.result())
+
+
+async def ensure_hourly(client: Client) -> None:
+    """Have cases opened every hour; a run that takes longer is never overlapped by the next."""
+    with suppress(ScheduleAlreadyRunningError):
+        await client.create_schedule(
+            HOURLY,
+            Schedule(
+                action=ScheduleActionStartWorkflow(
+                    "open_cases", OpenRequest(), id="open/hourly", task_queue=CASES_QUEUE
+                ),
+                spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=timedelta(hours=1))]),
+                policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(minutes=10)),
+            ),
+        )

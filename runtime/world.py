@@ -1,0 +1,205 @@
+"""The simulated world of a demonstration: lets carriers and people do what they planned, and opens cases day by day.
+
+It uses the doors real ones use: receipts and payments go to the ledger, then the case is told by signal; outcomes of
+calls and visits go to the case as agents send them. Nothing overtakes: a person's events happen in order, and never
+while a case of that person still has to act before them. So the same seed gives the same story.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, cast
+
+import structlog
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from db import sandbox
+from db.ledger import post_payment, record_receipt, reverse_payment
+from db.settings import get, put
+from domain.clock import BusinessClock
+
+OPENED_UNTIL = "opened_until"
+DONE = "world_done"
+LOOK_EVERY = 0.05
+RETRY_AFTER = 1.0
+STALLED_AFTER = 60.0
+DAY = timedelta(days=1)
+OpenCases = Callable[[datetime], Awaitable[int]]
+
+log = structlog.get_logger(__name__)
+
+
+def engine_now() -> datetime:
+    """Return the engine's time: the world stands outside of the cases and lives on the wall clock."""
+    return datetime.now(UTC)
+
+
+class World:
+    """The simulated carriers and people of one installation, and who opens its cases."""
+
+    def __init__(self, engine: Engine, client: Client, clock: BusinessClock, open_cases: OpenCases) -> None:
+        self._engine = engine
+        self._client = client
+        self._clock = clock
+        self._open_cases = open_cases
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run until stopped; an outage of either server is waited out."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._forever(stop, self._pump))
+            if self._clock.is_logical:
+                group.create_task(self._forever(stop, self._conduct))
+
+    async def _forever(self, stop: asyncio.Event, once: Callable[[], Awaitable[bool]]) -> None:
+        """Call ``once`` again and again; it says whether it did something."""
+        moved = asyncio.get_running_loop().time()
+        while not stop.is_set():
+            pause = 0.0
+            try:
+                if await once():
+                    moved = asyncio.get_running_loop().time()
+                else:
+                    pause = LOOK_EVERY
+            except (SQLAlchemyError, RPCError, OSError) as error:
+                log.warning("the world waits for a server", kind=type(error).__name__)
+                pause = RETRY_AFTER
+            if asyncio.get_running_loop().time() - moved > STALLED_AFTER:
+                moved = asyncio.get_running_loop().time()
+                log.info("the world has nothing to do", part=once.__name__)
+            if pause:
+                await asyncio.sleep(pause)
+
+    # --- what carriers and people do ------------------------------------------------------------------------------
+
+    async def _pump(self) -> bool:
+        events = await asyncio.to_thread(self._due)
+        await asyncio.gather(*(self._happen(event) for event in events))
+        return bool(events)
+
+    def _due(self) -> list[sandbox.Event]:
+        limit = self._clock.business(engine_now())
+        with self._engine.connect() as connection:
+            untold = sandbox.untold_events(connection)
+            if untold:
+                return untold
+            if self._clock.is_logical:
+                opened = get(connection, OPENED_UNTIL)
+                if opened is None:
+                    return []
+                limit = min(limit, datetime.fromisoformat(opened))
+                if self._clock.horizon is not None:
+                    limit = min(limit, self._clock.horizon)
+            return sandbox.due_events(connection, limit)
+
+    async def _happen(self, event: sandbox.Event) -> None:
+        if event.delivered_at is None:
+            await asyncio.to_thread(self._deliver, event)
+        told = self._message(event)
+        if told is not None and event.case_key is not None:
+            name, body = told
+            try:
+                await self._client.get_workflow_handle(f"case/{event.case_key}").signal(name, body)
+            except RPCError as error:
+                if error.status is not RPCStatusCode.NOT_FOUND:
+                    raise  # it is told again: the event is not confirmed
+        await asyncio.to_thread(self._confirm, event)
+
+    def _deliver(self, event: sandbox.Event) -> None:
+        body = event.body
+        with self._engine.begin() as connection:
+            if event.kind == "receipt":
+                record_receipt(
+                    connection,
+                    body["attempt"],
+                    cast("Literal['delivered']", body["status"]),
+                    event.at,
+                    body.get("provider_id"),
+                    body.get("error_code"),
+                )
+            elif event.kind == "payment":
+                post_payment(
+                    connection,
+                    account_key=body["account"],
+                    external_id=body["payment_id"],
+                    amount=body["amount"],
+                    currency=body["currency"],
+                    value_on=datetime.fromisoformat(body["value_on"]).date(),
+                    received_at=event.at,
+                    source="sandbox",
+                )
+            elif event.kind == "return":
+                reverse_payment(
+                    connection,
+                    account_key=body["account"],
+                    payment_id=body["payment_id"],
+                    reason=body["reason"],
+                    received_at=event.at,
+                    value_on=datetime.fromisoformat(body["value_on"]).date(),
+                    source="sandbox",
+                )
+            elif event.kind == "reply":
+                connection.exec_driver_sql(
+                    "INSERT INTO inbox (source, external_id, case_key, name, body, received_at) "
+                    "VALUES ('sandbox', %s, %s, 'reply', %s, %s) ON CONFLICT DO NOTHING",
+                    (event.external_id, body.get("case"), body["code"], event.at),
+                )
+            sandbox.mark_delivered(connection, event, engine_now())
+
+    def _confirm(self, event: sandbox.Event) -> None:
+        with self._engine.begin() as connection:
+            sandbox.mark_confirmed(connection, event, engine_now())
+
+    @staticmethod
+    def _message(event: sandbox.Event) -> tuple[str, dict[str, Any]] | None:
+        """Return the signal an event is told by; ``None`` when the ledger is enough."""
+        body = event.body
+        head = {"event_id": event.external_id, "at": event.at.isoformat(), "actor": "sandbox"}
+        match event.kind:
+            case "receipt":
+                return "attempt_updated", {**head, "attempt": body["attempt"]}
+            case "payment" | "return":
+                return "ledger_changed", head
+            case "call":
+                return "record_call_outcome", {**head, "work_item": body["item"], **body["outcome"]}
+            case "visit":
+                return "record_visit_outcome", {**head, "work_item": body["item"], **body["outcome"]}
+            case "legal":
+                return "record_legal_update", {**head, "work_item": body["item"], **body["outcome"]}
+            case _:
+                return None
+
+    # --- who opens cases ------------------------------------------------------------------------------------------
+
+    async def _conduct(self) -> bool:
+        """Open the cases of the next day, as soon as its time has come and everything before it is done."""
+        at = await asyncio.to_thread(self._next_day)
+        if at is None or self._clock.business(engine_now()) < at:
+            return False
+        standing = await asyncio.to_thread(self._standing, at)
+        if standing.behind or standing.pending:
+            return False
+        horizon = self._clock.horizon
+        if horizon is not None and at >= horizon:
+            await asyncio.to_thread(self._put, DONE, value=True)
+            return True
+        await self._open_cases(at)
+        await asyncio.to_thread(self._put, OPENED_UNTIL, value=(at + DAY).isoformat())
+        return True
+
+    def _next_day(self) -> datetime | None:
+        with self._engine.connect() as connection:
+            if get(connection, DONE):
+                return None
+            opened = get(connection, OPENED_UNTIL)
+        return self._clock.origin if opened is None else datetime.fromisoformat(opened)
+
+    def _standing(self, at: datetime) -> sandbox.Standing:
+        with self._engine.connect() as connection:
+            return sandbox.standing(connection, at)
+
+    def _put(self, name: str, *, value: object) -> None:
+        with self._engine.begin() as connection:
+            put(connection, name, value)
