@@ -3,10 +3,13 @@
 import typer
 
 from cli.backtest import backtest
+from cli.running import demo, up
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Dunlin: durable debt-collection outreach."
 )
+app.command()(up)
+app.command()(demo)
 app.command()(backtest)
 
 
