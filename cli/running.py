@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import shutil
 import signal
 import sys
 import time
@@ -25,6 +26,7 @@ from db.intake import Order, import_file
 from db.migrate import upgrade
 from db.settings import SANDBOX_SEED, get, put, put_in_force, set_clock
 from domain.clock import BusinessClock
+from runtime.endpoints import Ownership
 from runtime.logs import configure
 from runtime.servers import Servers
 from runtime.summary import Summary, summarise
@@ -33,6 +35,7 @@ from settings import Settings, load_settings
 
 DEMO_START = date(2026, 1, 5)
 DEMO_SECONDS_PER_DAY = 0.9
+DEMO_MARKER = "demonstration"
 WORKER = [sys.executable, str(ROOT / "worker.py")]
 
 
@@ -67,7 +70,7 @@ def _prepare(url: str) -> None:
 
 async def _start_workers(servers: Servers, settings: Settings) -> None:
     for number in range(settings.workers):
-        env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+        env = {**os.environ, "DUNLIN_STATE_DIR": str(settings.state_folder)}
         await servers.add_child(f"worker-{number + 1}", WORKER, env)
 
 
@@ -101,8 +104,8 @@ def demo(
     if settings.database_url is not None or settings.external_temporal:
         raise UserError("demo: runs on servers of its own; unset DUNLIN_DATABASE_URL and TEMPORAL_ADDRESS for it")
     configure("WARNING")
-    demo_settings = settings.model_copy(update={"state_dir": settings.state_folder / "demo"})
-    summary = asyncio.run(_demo(demo_settings, accounts, days, seed, stay=stay, quiet=as_json))
+    _start_over(settings.state_folder)
+    summary = asyncio.run(_demo(settings, accounts, days, seed, stay=stay, quiet=as_json))
     gc.collect()
     if as_json:
         print_json(summary.as_dict())
@@ -117,7 +120,7 @@ async def _demo(settings: Settings, accounts: int, days: int, seed: int, *, stay
     began = time.monotonic()
     async with AsyncExitStack() as stack:
         servers = await stack.enter_async_context(Servers(settings))
-        await asyncio.to_thread(_fresh, servers.database_url)
+        await asyncio.to_thread(upgrade, servers.database_url)
         engine = make_engine(servers.database_url)
         stack.callback(engine.dispose)
         clock = await asyncio.to_thread(_load_portfolio, engine, settings.state_folder, accounts, days, seed)
@@ -138,14 +141,18 @@ def _restarts(servers: Servers) -> str:
     return ", ".join(f"{name} {count}" for name, count in servers.restarts.items() if count) or "none"
 
 
-def _fresh(url: str) -> None:
-    """Start a demonstration from nothing: what an earlier one left is dropped, its cases are terminated by absence."""
-    import psycopg
-
-    with psycopg.connect(url.replace("+psycopg", "", 1), autocommit=True) as connection:
-        connection.execute("DROP SCHEMA IF EXISTS public CASCADE")
-        connection.execute("CREATE SCHEMA public")
-    upgrade(url)
+def _start_over(folder: Path) -> None:
+    """Clear what an earlier demonstration left. A folder with anything else in it is never touched."""
+    with Ownership(folder):
+        marker = folder / DEMO_MARKER
+        if (folder / "postgres").exists() and not marker.exists():
+            raise UserError(
+                f"demo: {folder} holds an installation that is no demonstration; "
+                f"set DUNLIN_STATE_DIR to another folder for the demo"
+            )
+        for name in ("postgres", "temporal", "portfolio", "letters"):
+            shutil.rmtree(folder / name, ignore_errors=True)
+        marker.write_text("a demonstration may clear this folder\n", encoding="utf-8")
 
 
 def _load_portfolio(engine: Engine, folder: Path, accounts: int, days: int, seed: int) -> BusinessClock:

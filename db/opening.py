@@ -17,6 +17,7 @@ from domain.clock import BusinessClock
 from domain.conditions import History, holds, min_past_due_of
 from domain.decide import first_state
 from domain.facts import Facts
+from domain.outlook import outlook
 from domain.strategy import Strategy
 
 _CANDIDATES = """
@@ -136,10 +137,29 @@ def _insert(
         if reading.account_key in opened
     ]
     append_events(connection, "opened", at, bodies)
-    return tuple(
+    cases = tuple(
         _case_input(opened[reading.account_key].key, reading, digest, strategy, clock, at, 0)
         for reading, digest, strategy in chosen
         if reading.account_key in opened
+    )
+    _show_first(connection, cases, at)
+    return cases
+
+
+def _show_first(connection: Connection, cases: Sequence[CaseInput], at: datetime) -> None:
+    """Write what lists show about cases that have not acted yet."""
+    views = [outlook(case.state, case.strategy, at) for case in cases]
+    connection.exec_driver_sql(
+        "UPDATE cases k SET stage = n.stage, step = n.step, due_at = n.due_at, waiting_for = n.waiting_for "
+        "FROM unnest(%(keys)s::text[], %(stages)s::text[], %(steps)s::text[], %(dues)s::timestamptz[], %(whys)s::text[]) "
+        "AS n(key, stage, step, due_at, waiting_for) WHERE k.key = n.key",
+        {
+            "keys": [case.state.case_key for case in cases],
+            "stages": [str(view.stage) for view in views],
+            "steps": [view.step for view in views],
+            "dues": [view.due_at for view in views],
+            "whys": [view.waiting_for for view in views],
+        },
     )
 
 
