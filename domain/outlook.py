@@ -21,6 +21,26 @@ class Outlook:
     waiting_for: str
 
 
+FARTHEST = 200
+
+
+def foresee(state: CaseState, strategy: Strategy, wait: Wait) -> Wait:
+    """Follow a wait to the instant at which something is really done.
+
+    A step whose conditions will not hold is passed over without a word; facts change only by what is recorded, and
+    what will take effect by itself is known. So the next act can be told exactly, and nobody wakes up for nothing.
+    """
+    for _ in range(FARTHEST):
+        if wait.until is None or wait.for_world:
+            return wait
+        later = advance(state, strategy, wait.until)
+        coming = decide(later, strategy, wait.until)
+        if not isinstance(coming, Wait) or coming.until == wait.until:
+            return wait
+        state, wait = later, coming
+    return wait
+
+
 def outlook(state: CaseState, strategy: Strategy, now: datetime, *, pending: bool = False) -> Outlook:
     """Look ahead from a state. ``pending``: messages wait to be recorded, so the case acts at once."""
     state = advance(state, strategy, now)
@@ -30,6 +50,7 @@ def outlook(state: CaseState, strategy: Strategy, now: datetime, *, pending: boo
     coming = decide(state, strategy, now)
     match coming:
         case Wait():
+            coming = foresee(state, strategy, coming)
             return Outlook(stage, step, coming.until or NEVER, coming.why)
         case Contact():
             return Outlook(stage, coming.step, now, f"contacting: step {coming.step}")

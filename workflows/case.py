@@ -41,7 +41,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.codes import Stage
     from domain.decide import advance, apply, decide, stage_of
     from domain.messages import Received, Refusal, take_in
-    from domain.outlook import outlook
+    from domain.outlook import foresee, outlook
     from activities import search_attributes
 
 LEDGER_TIMEOUT = timedelta(seconds=60)
@@ -136,7 +136,7 @@ class CaseWorkflow:
         common = {"state": self._state, "strategy_digest": self._digest}
         match coming:
             case Wait():
-                await self._wait(coming)
+                await self._wait(foresee(self._state, self._strategy, coming))
             case Refresh():
                 self._say(coming.why)
                 await self._record()
