@@ -1,22 +1,31 @@
 """The command line for operations: ``python starter.py --help``."""
 
+import gc
+
 import typer
 
 from cli.backtest import backtest
+from cli.operations import cases_app, import_files, open_overdue, signal
 from cli.running import demo, up
+from cli.strategy import app as strategy_app
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Dunlin: durable debt-collection outreach."
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Dunlin: durable debt-collection outreach.",
 )
 app.command()(up)
 app.command()(demo)
+app.command("import")(import_files)
+app.command("open")(open_overdue)
+app.add_typer(cases_app, name="case")
+app.command()(signal)
+app.add_typer(strategy_app, name="strategy")
 app.command()(backtest)
 
-
-@app.callback()
-def _main() -> None:
-    """Dunlin: durable debt-collection outreach."""
-
-
 if __name__ == "__main__":
-    app()
+    try:
+        app()
+    finally:
+        gc.collect()
