@@ -10,7 +10,7 @@ import time
 from contextlib import AsyncExitStack
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Group
@@ -85,7 +85,8 @@ def _stop_event() -> asyncio.Event:
 async def _until(stop: asyncio.Event, servers: Servers) -> None:
     """Wait to be stopped; ServerFailed if something cannot be kept up."""
     waiting, failed = asyncio.ensure_future(stop.wait()), servers.failed
-    await asyncio.wait({waiting, failed}, return_when=asyncio.FIRST_COMPLETED)
+    both: set[asyncio.Future[Any]] = {waiting, failed}
+    await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
     if failed.done():
         waiting.cancel()
         failed.result()

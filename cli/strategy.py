@@ -73,7 +73,8 @@ def show(
 def ladder(strategy: Strategy, due_on: date, zone: str) -> list[dict[str, object]]:
     """Return each step with the local time of its first try, if it is reached with nothing in between."""
     opened = start_of_day(due_on + timedelta(days=1), zone)
-    done, last, rows = opened, None, []
+    done, last = opened, None
+    rows: list[dict[str, object]] = []
     for step in strategy.steps:
         anchors = Anchors(
             zone=zone,
