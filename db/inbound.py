@@ -41,7 +41,7 @@ from domain.record import canonical
 _OUTCOMES: TypeAdapter[list[Outcome]] = TypeAdapter(list[Outcome])
 _BAD_POINT = {"wrong_number": "wrong_party", "invalid_number": "invalid", "moved": "invalid"}
 _EVENT_OF = {CloseReason.RECALLED: "recall", CloseReason.SOLD: "sale"}
-FAN_OUT = "@"
+FAN_OUT = "#to/"
 
 
 @dataclass(slots=True)
