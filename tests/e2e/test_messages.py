@@ -1,0 +1,49 @@
+"""Every message of docs/messages.md works from the server's own command line, and reaches the ledger."""
+
+import re
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from domain.messages import MESSAGES
+from runtime.servers import Servers
+from runtime.temporal_server import binary
+from tests.workflows.conftest import House, house
+
+__all__ = ["house"]
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "messages.md"
+EXAMPLES = dict(re.findall(r"```json (\w+)\n(.+?)\n```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL))
+
+
+def test_every_message_of_the_contract_is_documented() -> None:
+    assert set(EXAMPLES) == set(MESSAGES)
+
+
+@pytest.mark.parametrize("name", sorted(MESSAGES))
+async def test_a_message_sent_by_the_command_line_reaches_the_ledger(
+    house: House, temporal_server: Servers, name: str
+) -> None:
+    now = datetime.now(UTC)
+    house.one_account((now - timedelta(days=20)).date(), amount="500.00")
+    handle = await house.open(now)
+    command = [
+        str(binary(None)), "workflow", "signal", "--address", temporal_server.temporal_address,
+        "--namespace", temporal_server.namespace, "--workflow-id", handle.id, "--name", name, "--input", EXAMPLES[name],
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == 0, done.stderr
+    await house.until("SELECT count(*) = 1 FROM inbox WHERE status = 'applied'")
+    effects = {
+        "record_payment": "SELECT count(*) = 1 FROM ledger_entries WHERE kind = 'payment'",
+        "reverse_payment": "SELECT count(*) = 1 FROM suspense WHERE reason = 'unknown_payment'",
+        "record_call_outcome": "SELECT count(*) = 1 FROM attempts WHERE channel = 'call' AND outcome = 'callback'",
+        "record_visit_outcome": "SELECT count(*) = 1 FROM attempts WHERE channel = 'visit'",
+        "record_legal_update": "SELECT count(*) = 1 FROM case_events WHERE kind = 'legal'",
+        "pause": "SELECT count(*) = 1 FROM holds WHERE reason = 'paused'",
+        "place_hold": "SELECT count(*) = 1 FROM holds WHERE reason = 'hardship'",
+        "skip_step": "SELECT count(*) = 1 FROM case_events WHERE kind = 'skip_asked'",
+        "close_case": "SELECT count(*) = 1 FROM cases WHERE close_reason = 'recalled'",
+    }
+    await house.until(effects.get(name, "SELECT true"))
