@@ -70,9 +70,7 @@ def external_temporal_address() -> str:
     try:
         return ClientConfigProfile.load().address or ""
     except Exception as error:
-        raise SettingsError(
-            f"Temporal's client profile cannot be read ({error}): mend or unset TEMPORAL_*"
-        ) from error
+        raise SettingsError(f"Temporal's client profile cannot be read ({error}): mend or unset TEMPORAL_*") from error
 
 
 def load_settings() -> Settings:

@@ -174,7 +174,12 @@ class CaseActivities:
         return report
 
     def _place(
-        self, connection: Connection, request: AskRequest, strategy: Strategy, reading: AccountReading, now: datetime
+        self,
+        connection: Connection,
+        request: AskRequest,
+        strategy: Strategy,
+        reading: AccountReading,
+        now: datetime,
     ) -> OpenItem:
         state, ask = request.state, request.ask
         facts = reading.facts
@@ -274,7 +279,11 @@ class CaseActivities:
                 "UPDATE cases SET strategy_digest = %s, strategy = %s WHERE key = %s",
                 (key, strategy.name, state.case_key),
             )
-            body: Mapping[str, object] = {"strategy": strategy.name, "version": strategy.version, "digest": key}
+            body: Mapping[str, object] = {
+                "strategy": strategy.name,
+                "version": strategy.version,
+                "digest": key,
+            }
             append_event(connection, state.case_key, "handed_over", now, body)
         return HandOverReport(strategy=strategy, digest=key, at=now)
 

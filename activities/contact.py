@@ -127,9 +127,7 @@ class ContactActivities:
             if taken is not None and taken.status is AttemptStatus.DISPATCHING:
                 return _Found(taken, point)
             if taken is not None and taken.status not in {AttemptStatus.DEFERRED, AttemptStatus.RETRYABLE}:
-                return self._report(
-                    request, attempt, reading, taken.status, taken.not_before, taken.rule_ids, watch
-                )
+                return self._report(request, attempt, reading, taken.status, taken.not_before, taken.rule_ids, watch)
             decision = self._gate.decide(_admission(context, reading, point, step, strategy, watch, request))
             worded: Worded | None = None
             if decision.verdict is Verdict.ALLOW and point is not None:
@@ -153,7 +151,14 @@ class ContactActivities:
             if worded is None or point is None:
                 status = AttemptStatus.DEFERRED if decision.verdict is Verdict.DEFER else AttemptStatus.REFUSED
                 report = self._report(
-                    request, attempt, reading, status, decision.defer_until, decision.rule_ids, watch, decision.verdict
+                    request,
+                    attempt,
+                    reading,
+                    status,
+                    decision.defer_until,
+                    decision.rule_ids,
+                    watch,
+                    decision.verdict,
                 )
                 self._show(connection, request, strategy, report)
                 return report
@@ -193,9 +198,7 @@ class ContactActivities:
             case Rejected():
                 return Sent(AttemptStatus.FAILED, now, error_code=result.code)
             case NotProcessed():
-                return Sent(
-                    AttemptStatus.RETRYABLE, now, error_code=result.code, not_before=now + result.retry_after
-                )
+                return Sent(AttemptStatus.RETRYABLE, now, error_code=result.code, not_before=now + result.retry_after)
 
     def _reconcile(
         self, provider: Provider, attempt: Attempt, found: _Found, watch: Stopwatch, request: ContactRequest

@@ -11,13 +11,13 @@ from temporalio.common import SearchAttributePair, TypedSearchAttributes, Workfl
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.instant import Stopwatch
+from activities.search_attributes import CREDITOR, DEBTOR_KEY, STRATEGY
 from activities.signatures import CASES_QUEUE, OPEN_PAGE
 from db.opening import Page, mark_open, open_keys, open_page, pending_openings, restarts
 from db.settings import in_force, read_clock
 from db.strategies import StrategyBook
 from domain.case import CaseInput
 from domain.opening import OpenedPage, OpenRequest
-from activities.search_attributes import CREDITOR, DEBTOR_KEY, STRATEGY
 
 AT_ONCE = 16
 
@@ -54,9 +54,7 @@ class OpeningActivities:
             clock = read_clock(connection)
             digests = in_force(connection)
         strategies = {digest: self._book.by_digest(digest) for digest in digests}
-        return open_page(
-            self._engine, as_of=at, strategies=strategies, clock=clock, limit=self._page_size, after=after
-        )
+        return open_page(self._engine, as_of=at, strategies=strategies, clock=clock, limit=self._page_size, after=after)
 
     async def _start_all(self, cases: Sequence[CaseInput]) -> int:
         if not cases:

@@ -80,7 +80,11 @@ async def _cases(engine: Engine, opener: OpeningActivities, steps: int, prefix: 
     path.write_text(head + rows, encoding="utf-8")
     import_file(engine, Order("ledger", path, ORIGIN - timedelta(days=9)))
     clock = BusinessClock(
-        kind="logical", origin=ORIGIN, epoch=datetime(2000, 1, 1, tzinfo=UTC), speed=1e12, horizon=ORIGIN + timedelta(days=99)
+        kind="logical",
+        origin=ORIGIN,
+        epoch=datetime(2000, 1, 1, tzinfo=UTC),
+        speed=1e12,
+        horizon=ORIGIN + timedelta(days=99),
     )
     with engine.begin() as connection:
         set_clock(connection, clock)

@@ -68,7 +68,9 @@ def import_files(
     names: Annotated[Path | None, typer.Option("--map", help="YAML: our column: the file's column.")] = None,
     date_format: Annotated[str | None, typer.Option(help="How dates are written, e.g. %d/%m/%Y.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Import nothing if any row is wrong.")] = False,
-    full: Annotated[bool, typer.Option("--full", help="The ledger file is complete: what is missing goes to review.")] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="The ledger file is complete: what is missing goes to review.")
+    ] = False,
     total: Annotated[list[str] | None, typer.Option(help="Control total of the ledger, e.g. USD=1234.50.")] = None,
     rows: Annotated[int | None, typer.Option(help="Control count of the ledger's rows.")] = None,
     as_json: AsJson = False,
@@ -153,7 +155,13 @@ def _report(imported: list[Imported], *, as_json: bool) -> None:
     if as_json:
         print_json(
             [
-                {"kind": one.kind, "rows": one.rows, "taken": one.taken, "totals": one.totals, "counts": one.counts}
+                {
+                    "kind": one.kind,
+                    "rows": one.rows,
+                    "taken": one.taken,
+                    "totals": one.totals,
+                    "counts": one.counts,
+                }
                 for one in imported
             ]
         )
@@ -166,7 +174,9 @@ def _report(imported: list[Imported], *, as_json: bool) -> None:
 
 @plainly
 def open_overdue(
-    as_of: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="As of the start of this day, UTC.")] = None,
+    as_of: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="As of the start of this day, UTC.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Open a case for every overdue account without one."""
@@ -227,7 +237,12 @@ def _table(names: tuple[str, ...], rows: list[tuple[Any, ...]]) -> Table:
     for name in names:
         table.add_column(name.replace("_", " "))
     for row in rows:
-        table.add_row(*("" if cell is None else f"{cell:%Y-%m-%d %H:%M}" if isinstance(cell, datetime) else str(cell) for cell in row))
+        table.add_row(
+            *(
+                "" if cell is None else f"{cell:%Y-%m-%d %H:%M}" if isinstance(cell, datetime) else str(cell)
+                for cell in row
+            )
+        )
     return table
 
 
@@ -272,7 +287,8 @@ def history(key: Annotated[str, typer.Argument(help="Ours or the lender's.")], a
         case_key = _key_of(engine, key)
         with engine.connect() as connection:
             rows = connection.exec_driver_sql(
-                "SELECT seq, at, kind, body, hash FROM case_events WHERE case_key = %s ORDER BY seq", (case_key,)
+                "SELECT seq, at, kind, body, hash FROM case_events WHERE case_key = %s ORDER BY seq",
+                (case_key,),
             )
             return [tuple(row) for row in rows]
 

@@ -54,7 +54,9 @@ class PortfolioFiles:
     accounts: int
 
 
-def write_portfolio(folder: Path, *, accounts: int = 200, seed: int = 7, start: date, days: int = 120) -> PortfolioFiles:
+def write_portfolio(
+    folder: Path, *, accounts: int = 200, seed: int = 7, start: date, days: int = 120
+) -> PortfolioFiles:
     """Write the four files of a portfolio whose dues fall between ``start`` and ``days`` later."""
     folder.mkdir(parents=True, exist_ok=True)
     ledger: list[tuple[object, ...]] = []
@@ -85,7 +87,11 @@ def write_portfolio(folder: Path, *, accounts: int = 200, seed: int = 7, start: 
         if dice.roll("second phone", 9) == 0 and debtor.phone:
             contacts.append((debtor.key, "phone", debtor.phone[:-2] + f"{dice.roll('digits', 100):02d}", "application"))
     files = PortfolioFiles(
-        folder / "ledger.csv", folder / "payments.csv", folder / "contacts.csv", folder / "parties.csv", accounts
+        folder / "ledger.csv",
+        folder / "payments.csv",
+        folder / "contacts.csv",
+        folder / "parties.csv",
+        accounts,
     )
     _write(files.ledger, LEDGER, ledger)
     _write(files.payments, ("payment_id", "account_id", "amount", "currency", "paid_on"), payments)

@@ -181,7 +181,9 @@ async def _watch(engine: Engine, clock: BusinessClock, stop: asyncio.Event, serv
     """Show what happens until the last day is done or somebody stops it."""
     terminal = out.is_terminal and not quiet
     shown = -1
-    with Live(console=out, transient=True, refresh_per_second=4, auto_refresh=False) if terminal else _Nothing() as live:
+    with (
+        Live(console=out, transient=True, refresh_per_second=4, auto_refresh=False) if terminal else _Nothing() as live
+    ):
         while not stop.is_set():
             try:
                 done, day, summary = await asyncio.to_thread(_look, engine, clock)
@@ -191,7 +193,9 @@ async def _watch(engine: Engine, clock: BusinessClock, stop: asyncio.Event, serv
             if summary is not None and live is not None:
                 live.update(_view(day, summary, servers.ui_url), refresh=True)
             elif summary is not None and not quiet and day // 10 != shown // 10:
-                out.print(f"day {day}: {sum(summary.stages.values())} cases open, {sum(summary.closed.values())} closed")
+                out.print(
+                    f"day {day}: {sum(summary.stages.values())} cases open, {sum(summary.closed.values())} closed"
+                )
             shown = day
             if done:
                 return

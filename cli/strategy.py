@@ -30,7 +30,12 @@ def check(files: Annotated[list[Path], typer.Argument(help="Strategy files.")], 
             bad += [f"{mistake}" for mistake in error.mistakes]
         else:
             good.append(
-                {"file": str(path), "name": strategy.name, "version": strategy.version, "digest": digest(strategy)[:12]}
+                {
+                    "file": str(path),
+                    "name": strategy.name,
+                    "version": strategy.version,
+                    "digest": digest(strategy)[:12],
+                }
             )
     for line in bad:
         err.print(line, markup=False)
@@ -47,7 +52,7 @@ def check(files: Annotated[list[Path], typer.Argument(help="Strategy files.")], 
 @plainly
 def show(
     file: Annotated[Path, typer.Argument(help="A strategy file.")],
-    due_on: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="The example's due date.")] = datetime(  # noqa: B008
+    due_on: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="The example's due date.")] = datetime(
         2026, 1, 5, tzinfo=UTC
     ),
     zone: Annotated[str, typer.Option(help="The example's time zone.")] = "America/Chicago",
@@ -90,7 +95,8 @@ def ladder(strategy: Strategy, due_on: date, zone: str) -> list[dict[str, object
         if due is not None:
             done = last = due
         leads = "; ".join(
-            f"{outcome} -> {goto.step or goto.close or goto.handover or goto.hold}" for outcome, goto in step.then.items()
+            f"{outcome} -> {goto.step or goto.close or goto.handover or goto.hold}"
+            for outcome, goto in step.then.items()
         )
         rows.append(
             {

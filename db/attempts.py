@@ -133,9 +133,7 @@ class Attempt:
     template: str | None
 
 
-def read_context(
-    connection: Connection, attempt: Attempt, kind: str, role: PartyRole, now: datetime
-) -> Context:
+def read_context(connection: Connection, attempt: Attempt, kind: str, role: PartyRole, now: datetime) -> Context:
     """Read the case, the attempt's row if there is one, and the recipient's contact points."""
     row = connection.exec_driver_sql(
         _CONTEXT,
@@ -289,8 +287,5 @@ def record_sent(connection: Connection, attempt: Attempt, dispatch: int, sent: S
 
 def read_status(connection: Connection, attempt_key: str) -> tuple[AttemptStatus, datetime | None]:
     """Return an attempt's status and when it may be taken up again."""
-    row = connection.exec_driver_sql(
-        "SELECT status, not_before FROM attempts WHERE key = %s", (attempt_key,)
-    ).one()
+    row = connection.exec_driver_sql("SELECT status, not_before FROM attempts WHERE key = %s", (attempt_key,)).one()
     return AttemptStatus(row.status), row.not_before
-

@@ -77,7 +77,9 @@ def _reading(row: dict[str, Any], now: datetime, *, logical: bool) -> AccountRea
     zone = row["zone"] if row["zone"] and known_zone(row["zone"]) else None
     today = local_date(now, zone or "UTC")
     entries = [_entry(values) for values in row["entries"] or ()]
-    dues = [Due(ref, component, date.fromisoformat(due_on), amount) for ref, component, due_on, amount in row["dues"] or ()]
+    dues = [
+        Due(ref, component, date.fromisoformat(due_on), amount) for ref, component, due_on, amount in row["dues"] or ()
+    ]
     owed = position(
         dues,
         entries,
@@ -146,9 +148,7 @@ def _entry(values: Sequence[Any]) -> Entry:
     )
 
 
-def _holding(
-    rows: Sequence[Sequence[Any]], owed: Position, now: datetime
-) -> tuple[Holding | None, datetime | None]:
+def _holding(rows: Sequence[Sequence[Any]], owed: Position, now: datetime) -> tuple[Holding | None, datetime | None]:
     """Return the hold that stands longest, and when the holds change next by themselves."""
     standing: list[Holding] = []
     changes: list[datetime] = []
@@ -182,9 +182,7 @@ def _next_due(owed: Position, today: date, zone: str | None) -> datetime | None:
     return start_of_day(max(owed.next_due_on, today) + timedelta(days=1), zone or "UTC")
 
 
-def _dated(
-    entries: Sequence[Entry], today: date, now: datetime, zone: str | None, *, logical: bool
-) -> list[datetime]:
+def _dated(entries: Sequence[Entry], today: date, now: datetime, zone: str | None, *, logical: bool) -> list[datetime]:
     """Return the instants at which entries that are already recorded take effect."""
     instants = []
     for entry in entries:

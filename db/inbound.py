@@ -172,7 +172,11 @@ class Recorder:
         ]
 
     def _settle(
-        self, item: Item | None, message: RecordCallOutcome | RecordVisitOutcome, channel: Channel, at: datetime
+        self,
+        item: Item | None,
+        message: RecordCallOutcome | RecordVisitOutcome,
+        channel: Channel,
+        at: datetime,
     ) -> tuple[int, bool]:
         """Return the number of the attempt, and whether this message is the first word of it."""
         own = self.state.item
@@ -185,7 +189,11 @@ class Recorder:
             self.seq += 1
             number = self.seq
         if item is not None:
-            outcome = {"event_id": message.event_id, "party_reached": message.party_reached, "channel": channel}
+            outcome = {
+                "event_id": message.event_id,
+                "party_reached": message.party_reached,
+                "channel": channel,
+            }
             settle(self.connection, item.key, message.disposition, outcome, at)
         return number, True
 
@@ -249,7 +257,7 @@ class Recorder:
         append_events(self.connection, "worked", at, [(case_key, body) for case_key in sorted(concerned)])
 
     def _consequences(self, message: RecordCallOutcome | RecordVisitOutcome, at: datetime) -> None:
-        """Holds and contact points that follow from an outcome by themselves."""
+        """Apply the holds and contact points that follow from an outcome by themselves."""
         if message.disposition == "promise" and message.promised_on is not None:
             until = start_of_day(message.promised_on + timedelta(days=1), self.state.facts.zone or "UTC")
             self._hold(HoldReason.PROMISE, at, f"{message.event_id}/promise", until_at=until, placed_by=message.actor)
@@ -371,12 +379,16 @@ class Recorder:
             )
         key = place_hold(self.connection, order)
         if key is not None:
-            body = {"hold": key, "reason": reason, "scope": order.scope, "until": until_at, "actor": placed_by}
+            body = {
+                "hold": key,
+                "reason": reason,
+                "scope": order.scope,
+                "until": until_at,
+                "actor": placed_by,
+            }
             self._event("hold", at, body)
 
-    def _release(
-        self, at: datetime, actor: str, *, key: str | None = None, reason: HoldReason | None = None
-    ) -> None:
+    def _release(self, at: datetime, actor: str, *, key: str | None = None, reason: HoldReason | None = None) -> None:
         keys = release_holds(
             self.connection,
             account_key=self.state.account_key,

@@ -152,7 +152,9 @@ def _feed(connection: Connection, order: Order, result: Imported) -> int:
     with order.path.open("rb") as stream:
         while chunk := stream.read(1 << 20):
             digest.update(chunk)
-    creditors = "SELECT DISTINCT creditor FROM staged_ledger" if order.kind == "ledger" else "SELECT NULL::text WHERE false"
+    creditors = (
+        "SELECT DISTINCT creditor FROM staged_ledger" if order.kind == "ledger" else "SELECT NULL::text WHERE false"
+    )
     return int(
         connection.exec_driver_sql(
             f"INSERT INTO feeds (kind, source, digest, as_of, imported_at, rows, control_total, is_full, creditors) "
@@ -202,9 +204,7 @@ def _merge(connection: Connection, order: Order, result: Imported, feed: int) ->
 def _left_over(connection: Connection, order: Order) -> Iterable[tuple[str, str, int]]:
     """Rows of contacts and parties that name an account or a person nobody knows."""
     if order.kind == "contacts":
-        query = (
-            "SELECT line FROM staged_contacts s WHERE NOT EXISTS (SELECT 1 FROM parties p WHERE p.external_id = s.person)"
-        )
+        query = "SELECT line FROM staged_contacts s WHERE NOT EXISTS (SELECT 1 FROM parties p WHERE p.external_id = s.person)"
         return [("person", "is not known", line) for line in connection.exec_driver_sql(query).scalars()]
     if order.kind == "parties":
         query = (

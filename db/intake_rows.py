@@ -194,7 +194,10 @@ def read_rows(path: Path, required: tuple[str, ...], names: Mapping[str, str]) -
                 have = ", ".join(header) or "nothing"
                 raise IntakeError(f"{path.name}:1: no column {', '.join(missing)}; it has {have}; name them with --map")
             for row in reader:
-                yield reader.line_num, {ours.get(column, column): value or "" for column, value in row.items() if column}
+                yield (
+                    reader.line_num,
+                    {ours.get(column, column): value or "" for column, value in row.items() if column},
+                )
     except FileNotFoundError:
         raise IntakeError(f"{path}: no such file") from None
     except (IsADirectoryError, PermissionError) as error:
@@ -274,7 +277,14 @@ def contact_row(check: Checker) -> tuple[Any, ...]:
     consent = check.text("consent") or "not_asked"
     if consent not in {"not_asked", "given", "withdrawn"}:
         check.wrong("consent", "is none of not_asked, given, withdrawn")
-    return (check.line, check.text("person", required=True), kind, value, check.text("source") or "file", consent)
+    return (
+        check.line,
+        check.text("person", required=True),
+        kind,
+        value,
+        check.text("source") or "file",
+        consent,
+    )
 
 
 def party_row(check: Checker) -> tuple[Any, ...]:

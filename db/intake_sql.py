@@ -44,7 +44,9 @@ LEDGER_CONFLICTS = (
     ),
 )
 
-_FIRST = "SELECT DISTINCT ON (s.creditor, s.account_id) s.* FROM staged_ledger s ORDER BY s.creditor, s.account_id, s.line"
+_FIRST = (
+    "SELECT DISTINCT ON (s.creditor, s.account_id) s.* FROM staged_ledger s ORDER BY s.creditor, s.account_id, s.line"
+)
 _POINTS = """
 INSERT INTO contact_points (party_key, kind, value, source)
 SELECT DISTINCT p.key, one.kind, one.value, 'ledger'

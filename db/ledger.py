@@ -65,7 +65,13 @@ def post_payment(
         "ON CONFLICT (creditor, external_id) DO NOTHING RETURNING id",
         (account_key, account.creditor, amount, currency, value_on, received_at, external_id, source),
     ).one_or_none()
-    body = {"payment": external_id, "amount": amount, "currency": currency, "value_on": value_on, "source": source}
+    body = {
+        "payment": external_id,
+        "amount": amount,
+        "currency": currency,
+        "value_on": value_on,
+        "source": source,
+    }
     return _posted(connection, account_key, "payment", received_at, body, applied=row is not None)
 
 
@@ -111,7 +117,13 @@ def reverse_payment(
 
 
 def _posted(
-    connection: Connection, account_key: str, kind: str, at: datetime, body: dict[str, object], *, applied: bool
+    connection: Connection,
+    account_key: str,
+    kind: str,
+    at: datetime,
+    body: dict[str, object],
+    *,
+    applied: bool,
 ) -> Posted:
     case_key = case_of_account(connection, account_key)
     if not applied:

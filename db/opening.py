@@ -103,7 +103,10 @@ def _strategy_for(facts: Facts, strategies: Mapping[str, Strategy]) -> tuple[str
 
 
 def _insert(
-    connection: Connection, chosen: Sequence[tuple[AccountReading, str, Strategy]], at: datetime, clock: BusinessClock
+    connection: Connection,
+    chosen: Sequence[tuple[AccountReading, str, Strategy]],
+    at: datetime,
+    clock: BusinessClock,
 ) -> tuple[CaseInput, ...]:
     if not chosen:
         return ()
@@ -164,7 +167,13 @@ def _show_first(connection: Connection, cases: Sequence[CaseInput], at: datetime
 
 
 def _case_input(
-    key: str, reading: AccountReading, digest: str, strategy: Strategy, clock: BusinessClock, at: datetime, seq: int
+    key: str,
+    reading: AccountReading,
+    digest: str,
+    strategy: Strategy,
+    clock: BusinessClock,
+    at: datetime,
+    seq: int,
 ) -> CaseInput:
     state = CaseState(
         case_key=key,
@@ -202,9 +211,7 @@ def restarts(engine: Engine, keys: Sequence[str], at: datetime) -> tuple[CaseInp
     return _again(engine, "WHERE k.status <> 'closed' AND k.key = ANY(%(keys)s)", {"keys": list(keys)}, at)
 
 
-def _again(
-    engine: Engine, where: str, values: Mapping[str, object], at: datetime | None
-) -> tuple[CaseInput, ...]:
+def _again(engine: Engine, where: str, values: Mapping[str, object], at: datetime | None) -> tuple[CaseInput, ...]:
     inputs = []
     with engine.begin() as connection:
         rows = connection.exec_driver_sql(f"{_UNSTARTED} {where}", dict(values)).all()

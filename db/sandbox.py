@@ -86,7 +86,8 @@ def mark_delivered(connection: Connection, event: Event, engine_now: datetime) -
         cases += [row.case_key for row in rows]
     if cases:
         connection.exec_driver_sql(
-            "UPDATE cases SET due_at = least(due_at, %s) WHERE key = ANY(%s) AND status = 'open'", (event.at, cases)
+            "UPDATE cases SET due_at = least(due_at, %s) WHERE key = ANY(%s) AND status = 'open'",
+            (event.at, cases),
         )
     return cases
 

@@ -275,7 +275,13 @@ ledger_entries = Table(
     _one_of("kind", EntryKind),
     CheckConstraint("kind = 'adjustment' OR amount > 0", name="amount"),
     CheckConstraint("(kind = 'reversal') = (reverses IS NOT NULL)", name="reverses"),
-    Index("uq_ledger_entries_reversed", "creditor", "reverses", unique=True, postgresql_where=text("kind = 'reversal'")),
+    Index(
+        "uq_ledger_entries_reversed",
+        "creditor",
+        "reverses",
+        unique=True,
+        postgresql_where=text("kind = 'reversal'"),
+    ),
 )
 """Everything that changes what is owed after the dues. ``value_on`` is the day it counts from in the debtor's zone,
 ``received_at`` when we learned of it."""
@@ -378,7 +384,12 @@ attempts = Table(
     _one_of("origin", Origin),
     _one_of("purpose", Purpose),
     Index(None, "provider", "provider_id"),
-    Index("ix_attempts_contacted", "contact_point_key", "admitted_at", postgresql_where=text("admitted_at IS NOT NULL")),
+    Index(
+        "ix_attempts_contacted",
+        "contact_point_key",
+        "admitted_at",
+        postgresql_where=text("admitted_at IS NOT NULL"),
+    ),
     Index("ix_attempts_in_flight", "engine_admitted_at", postgresql_where=text("status = 'dispatching'")),
 )
 """A projection of the record: one try to reach one party on one contact point. ``dispatch`` counts the times it was
@@ -526,7 +537,9 @@ holds = Table(
     UniqueConstraint("event_id"),
     _one_of("scope", HoldScope),
     CheckConstraint("until_at IS NULL OR until_at > from_at", name="ends_after_it_begins"),
-    CheckConstraint("debtor_key IS NOT NULL OR account_key IS NOT NULL OR contact_point_key IS NOT NULL", name="target"),
+    CheckConstraint(
+        "debtor_key IS NOT NULL OR account_key IS NOT NULL OR contact_point_key IS NOT NULL", name="target"
+    ),
 )
 
 consents = Table(

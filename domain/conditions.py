@@ -55,7 +55,7 @@ def _number_holds(value: int | None, test: Test) -> bool:
 
 
 def _region_in(region: str, words: tuple[str, ...]) -> bool:
-    """A region matches itself and its country: ``US-IL`` is one of ``US``."""
+    """Say whether a region or its country is named: ``US-IL`` is one of ``US``."""
     return region in words or region.partition("-")[0] in words
 
 

@@ -411,7 +411,7 @@ def _apply_worked(state: CaseState, strategy: Strategy, worked: Worked) -> tuple
 def _apply_reported(
     state: CaseState, strategy: Strategy, reported: Reported, at: datetime
 ) -> tuple[CaseState, list[Received]]:
-    """An attempt was delivered, answered or failed after the case had moved on: only what the step says follows."""
+    """Take in that an attempt changed after the case had moved on: only what the step says follows."""
     if reported.step is None or not any(step.id == reported.step for step in strategy.steps):
         return state, []
     index = strategy.index_of(reported.step)

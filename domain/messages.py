@@ -10,7 +10,15 @@ import json
 from datetime import date
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from domain.codes import Channel, CloseReason, HoldReason, HoldScope, Reached
 
@@ -121,7 +129,11 @@ class PlaceHold(Message):
 
     @model_validator(mode="after")
     def _scope_is_whole(self) -> "PlaceHold":
-        needs = {HoldScope.CHANNEL: "channel", HoldScope.NUMBER: "contact_point", HoldScope.PART: "part_amount"}
+        needs = {
+            HoldScope.CHANNEL: "channel",
+            HoldScope.NUMBER: "contact_point",
+            HoldScope.PART: "part_amount",
+        }
         field = needs.get(self.scope)
         if field is not None and getattr(self, field) is None:
             message = f"a hold with scope {self.scope} needs {field}"

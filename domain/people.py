@@ -121,7 +121,12 @@ def temperament(seed: int, reference: str) -> str:
 _EFFECT = {Channel.SMS: 0.8, Channel.EMAIL: 0.7, Channel.VOICE: 0.9, Channel.LETTER: 0.6}
 _BAD_POINT = {Channel.SMS: 0.05, Channel.VOICE: 0.05, Channel.EMAIL: 0.04, Channel.LETTER: 0.03}
 _REPLIES = {"paid": 0.25, "question": 0.40, "promise": 0.25, "stop": 0.10}
-_BAD_CODE = {Channel.SMS: "30005", Channel.VOICE: "no_route", Channel.EMAIL: "bounce", Channel.LETTER: "returned"}
+_BAD_CODE = {
+    Channel.SMS: "30005",
+    Channel.VOICE: "no_route",
+    Channel.EMAIL: "bounce",
+    Channel.LETTER: "returned",
+}
 
 
 def bad_contact_point(seed: int, channel: Channel, recipient: str) -> bool:
@@ -322,8 +327,7 @@ def after_task(
         outcome["callback_at"] = next_slot(seed, subject, zone, slot).isoformat()
     alone = len(debts) == 1
     return [
-        _worked(seed, chance, kind, item_key, party_key, debt, dict(outcome), zone, slot, alone=alone)
-        for debt in debts
+        _worked(seed, chance, kind, item_key, party_key, debt, dict(outcome), zone, slot, alone=alone) for debt in debts
     ]
 
 

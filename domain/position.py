@@ -82,9 +82,7 @@ def position(
     """
     order = allocation or Allocation()
     effective = [
-        entry
-        for entry in entries
-        if entry.value_on <= today and (known_by is None or entry.received_at <= known_by)
+        entry for entry in entries if entry.value_on <= today and (known_by is None or entry.received_at <= known_by)
     ]
     reversed_ids = {entry.reverses for entry in effective if entry.kind is EntryKind.REVERSAL}
     owed = [*dues, *_raised(effective)]
@@ -109,10 +107,10 @@ def position(
 def _raised(entries: Iterable[Entry]) -> list[Due]:
     """Interest, fees, charges and upward adjustments, as dues of their value date."""
     return [
-        Due(ref=f"+{entry.external_id}", component=entry.component or str(entry.kind), due_on=entry.value_on, amount=entry.amount)
+        Due(f"+{entry.external_id}", entry.component or str(entry.kind), entry.value_on, entry.amount)
         for entry in entries
         if entry.kind in _RAISES or (entry.kind is EntryKind.ADJUSTMENT and entry.amount > 0)
-    ]  # fmt: skip
+    ]
 
 
 def _credits(entries: Iterable[Entry], reversed_ids: set[str | None]) -> dict[str, int]:

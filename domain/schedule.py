@@ -46,7 +46,9 @@ def step_due(step: Step, anchors: Anchors, *, previous_try_at: datetime | None =
 def _first(step: Step, anchors: Anchors) -> datetime | None:
     start, zone = step.start, anchors.zone
     if start.since in {"due", "placed", "validation_end"}:
-        day = {"due": anchors.due_on, "placed": anchors.placed_on, "validation_end": anchors.validation_end}[start.since]
+        day = {"due": anchors.due_on, "placed": anchors.placed_on, "validation_end": anchors.validation_end}[
+            start.since
+        ]
         if day is None:
             return None
         return start_of_day(add_days(day, start.days, start.count, anchors.holidays_of), zone)

@@ -254,9 +254,7 @@ class GoTo(Clause):
     @model_validator(mode="after")
     def _says_one_thing(self) -> Self:
         if sum(part is not None for part in (self.step, self.close, self.hold, self.handover)) != 1:
-            message = (
-                "say exactly one of: a step id, 'next', {close: ...}, {hold: ..., days: n} or {handover: ...}"
-            )
+            message = "say exactly one of: a step id, 'next', {close: ...}, {hold: ..., days: n} or {handover: ...}"
             raise ValueError(message)
         if self.days is not None and self.hold is None:
             message = "'days' belongs to a hold"
@@ -357,9 +355,7 @@ class Strategy(Clause):
         for step in self.steps:
             for outcome, leads in step.then.items():
                 if leads.step is not None and leads.step not in {*ids, "next", "same"}:
-                    message = (
-                        f"step '{step.id}': outcome '{outcome}' leads to the unknown step '{leads.step}'"
-                    )
+                    message = f"step '{step.id}': outcome '{outcome}' leads to the unknown step '{leads.step}'"
                     raise ValueError(message)
         return self
 

@@ -96,12 +96,8 @@ class _Loader(yaml.SafeLoader):
 
 
 _Loader.yaml_implicit_resolvers = {}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:int", re.compile(r"^-?(?:0|[1-9][0-9]*)$"), list("-0123456789")
-)
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|false|False)$"), list("tTfF")
-)
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^-?(?:0|[1-9][0-9]*)$"), list("-0123456789"))
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|false|False)$"), list("tTfF"))
 _Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(?:~|null)?$"), ["~", "n", ""])
 
 
@@ -298,16 +294,12 @@ def _names_of_steps(values: dict[str, Any], reader: _Reader) -> None:
             target = leads.get("step") if isinstance(leads, dict) else leads
             if isinstance(target, str) and target not in {*first, *_WORDS_OF_GO_TO}:
                 mend = _nearest(target, {*first, *_WORDS_OF_GO_TO})
-                reader.add(
-                    ("steps", number, "then", outcome), f"leads to the unknown step {_quoted(target)}", mend
-                )
+                reader.add(("steps", number, "then", outcome), f"leads to the unknown step {_quoted(target)}", mend)
 
 
 def _compose(text: str, source: str) -> yaml.Node:
     if len(text) > LARGEST_FILE:
-        mistake = Mistake(
-            1, 1, "", "the file is too long", f"a strategy has at most {LARGEST_FILE} characters"
-        )
+        mistake = Mistake(1, 1, "", "the file is too long", f"a strategy has at most {LARGEST_FILE} characters")
         raise StrategyError(source, [mistake])
     try:
         node = yaml.compose(text, Loader=_Loader)

@@ -75,7 +75,13 @@ async def run(settings: Settings, test: Backtest, progress: Progress) -> Result:
     async with AsyncExitStack() as stack:
         folder = stack.enter_context(TemporaryDirectory(prefix="dunlin-backtest-"))
         own = settings.model_copy(
-            update={"state_dir": Path(folder), "database_url": None, "temporal_port": 0, "ui_port": 0, "postgres_port": 0}
+            update={
+                "state_dir": Path(folder),
+                "database_url": None,
+                "temporal_port": 0,
+                "ui_port": 0,
+                "postgres_port": 0,
+            }
         )
         progress("starting the servers", 0, 0)
         servers = await stack.enter_async_context(Servers(own))
@@ -88,7 +94,11 @@ async def run(settings: Settings, test: Backtest, progress: Progress) -> Result:
         if not instants:
             raise BacktestError(f"{test.ledger.name}: no due in it; nothing to run")
         clock = BusinessClock(
-            kind="logical", origin=instants[0], epoch=EPOCH, speed=FASTEST, horizon=instants[-1] + AFTER_THE_LAST
+            kind="logical",
+            origin=instants[0],
+            epoch=EPOCH,
+            speed=FASTEST,
+            horizon=instants[-1] + AFTER_THE_LAST,
         )
         with engine.begin() as connection:
             set_clock(connection, clock)

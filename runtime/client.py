@@ -31,9 +31,7 @@ async def connect(settings: Settings, endpoints: Endpoints | None = None) -> Cli
     if external and (endpoints is None or endpoints.temporal_address == external):
         profile = ClientConfig.load_client_connect_config()
         try:
-            return await Client.connect(
-                **profile, data_converter=pydantic_data_converter, identity=_identity()
-            )
+            return await Client.connect(**profile, data_converter=pydantic_data_converter, identity=_identity())
         except (RuntimeError, OSError) as error:
             raise NotRunning(_no_answer(external)) from error
     where = endpoints or running_endpoints(settings)

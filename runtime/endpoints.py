@@ -140,9 +140,7 @@ class Ports:
         """Return the wanted port, else the remembered one, else a free one. Raises ServerFailed."""
         if wanted:
             if not _free(wanted):
-                raise ServerFailed(
-                    f"Port {wanted} for {name} is taken: stop what listens there or set {variable}."
-                )
+                raise ServerFailed(f"Port {wanted} for {name} is taken: stop what listens there or set {variable}.")
             return wanted
         port = self._known.get(name, 0)
         while not port or port in self._given or not _free(port):

@@ -42,9 +42,7 @@ def binaries() -> Path:
         folder = Path(home) / "pginstall18" / "bin"
         if (folder / "postgres").exists():
             return folder
-    raise ServerFailed(
-        "PostgreSQL is not installed with this project: run `make venv`, or set DUNLIN_DATABASE_URL."
-    )
+    raise ServerFailed("PostgreSQL is not installed with this project: run `make venv`, or set DUNLIN_DATABASE_URL.")
 
 
 def _system_user(folder: Path) -> int | None:
@@ -56,9 +54,7 @@ def _system_user(folder: Path) -> int | None:
     for name in _SYSTEM_USERS:
         with contextlib.suppress(KeyError):
             return pwd.getpwnam(name).pw_uid
-    raise ServerFailed(
-        "PostgreSQL cannot run as root and there is no user `nobody`: run as an ordinary user."
-    )
+    raise ServerFailed("PostgreSQL cannot run as root and there is no user `nobody`: run as an ordinary user.")
 
 
 def _let_pass(folder: Path) -> None:
@@ -118,9 +114,7 @@ class EmbeddedPostgres:
         if not self._data.exists():
             self._create(user)
         if not (self._data / "PG_VERSION").exists() or not self._password_file.exists():
-            raise ServerFailed(
-                f"{self._folder} is not a whole database of ours: move it away and start again."
-            )
+            raise ServerFailed(f"{self._folder} is not a whole database of ours: move it away and start again.")
         if user is not None:
             _let_pass(self._folder)
         self._clear_leftover()

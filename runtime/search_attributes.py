@@ -15,9 +15,7 @@ async def ensure_registered(client: Client) -> None:
         ListSearchAttributesRequest(namespace=client.namespace)
     )
     missing = {
-        key.name: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
-        for key in ALL
-        if key.name not in known.custom_attributes
+        key.name: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD for key in ALL if key.name not in known.custom_attributes
     }
     if missing:
         await client.operator_service.add_search_attributes(

@@ -75,9 +75,7 @@ class Servers:
     ) -> None:
         await self._stop()
 
-    async def add_child(
-        self, name: str, argv: Sequence[str], env: Mapping[str, str] | None = None
-    ) -> Supervised:
+    async def add_child(self, name: str, argv: Sequence[str], env: Mapping[str, str] | None = None) -> Supervised:
         """Run a program beside the servers and start it again when it dies; it ends before they do.
 
         `env` is added to our environment. SIGTERM asks it to stop; it has 40 seconds.

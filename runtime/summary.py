@@ -28,7 +28,10 @@ class Summary:
 
 def summarise(engine: Engine, *, coming: int = 0) -> Summary:
     """Read one consistent picture."""
-    with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection, connection.begin():
+    with (
+        engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection,
+        connection.begin(),
+    ):
         return _summarise(connection, coming)
 
 
@@ -48,7 +51,9 @@ def _summarise(connection: Connection, coming: int) -> Summary:
         "ORDER BY episode DESC LIMIT 1) k ON true GROUP BY 1 ORDER BY 1",
     )
     stages = _pairs(connection, "SELECT stage, count(*) FROM cases WHERE status <> 'closed' GROUP BY 1 ORDER BY 1")
-    closed = _pairs(connection, "SELECT close_reason, count(*) FROM cases WHERE status = 'closed' GROUP BY 1 ORDER BY 1")
+    closed = _pairs(
+        connection, "SELECT close_reason, count(*) FROM cases WHERE status = 'closed' GROUP BY 1 ORDER BY 1"
+    )
     contacts: dict[str, dict[str, int]] = {}
     rows = connection.exec_driver_sql("SELECT channel, status, count(*) FROM attempts GROUP BY 1, 2 ORDER BY 1, 2")
     for channel, status, count in rows:
@@ -58,7 +63,7 @@ def _summarise(connection: Connection, coming: int) -> Summary:
         "returned": _one(connection, "SELECT count(*) FROM ledger_entries WHERE kind = 'reversal'"),
         "suspense": _one(connection, "SELECT count(*) FROM suspense"),
     }
-    summary = Summary(
+    return Summary(
         accounts=accounts,
         stages=stages,
         closed=closed,
@@ -84,7 +89,6 @@ def _summarise(connection: Connection, coming: int) -> Summary:
         ),
         wrong=_check(connection, accounts, contacts),
     )
-    return summary
 
 
 _SUMS = {

@@ -38,16 +38,12 @@ def binary(chosen: Path | None) -> Path:
     """Return the `temporal` program: the chosen one, the package's, or PATH's. Raises ServerFailed."""
     if chosen is not None:
         if not chosen.is_file():
-            raise ServerFailed(
-                f"DUNLIN_TEMPORAL_BINARY: {chosen} is not a file: name the `temporal` program."
-            )
+            raise ServerFailed(f"DUNLIN_TEMPORAL_BINARY: {chosen} is not a file: name the `temporal` program.")
         return chosen
     installed = Path(sysconfig.get_path("scripts")) / "temporal"
     found = str(installed) if installed.is_file() else shutil.which("temporal")
     if found is None:
-        raise ServerFailed(
-            "The `temporal` program is missing: run `make venv`, or set DUNLIN_TEMPORAL_BINARY."
-        )
+        raise ServerFailed("The `temporal` program is missing: run `make venv`, or set DUNLIN_TEMPORAL_BINARY.")
     return Path(found)
 
 
@@ -80,9 +76,7 @@ class EmbeddedTemporal:
 
     def program(self) -> Program:
         """Return how the server is run."""
-        attributes = [
-            part for key in search_attributes.ALL for part in ("--search-attribute", f"{key.name}=Keyword")
-        ]
+        attributes = [part for key in search_attributes.ALL for part in ("--search-attribute", f"{key.name}=Keyword")]
         return Program(
             name=self.name,
             argv=(

@@ -70,8 +70,11 @@ def _installation(engine: Engine) -> tuple[BusinessClock, int | None]:
 
 
 def parts_of(engine: Engine, settings: Settings, seed: int | None) -> Parts:
-    """Return what the activities are made of. With a seed people are simulated; without one messages only land in the
-    sandbox's outbox, and letters become print files."""
+    """Return what the activities are made of.
+
+    With a seed people are simulated; without one messages only land in the sandbox's outbox, and letters become print
+    files.
+    """
     carrier = SandboxProvider(engine, seed)
     providers: dict[Channel, Provider] = dict.fromkeys(AUTOMATED_CHANNELS, carrier)
     if seed is None:

@@ -37,7 +37,16 @@ from workflows.case import CaseWorkflow
 from workflows.opening import OpenCasesWorkflow
 
 WORKFLOWS: tuple[type, ...] = (CaseWorkflow, OpenCasesWorkflow)
-PASSED_THROUGH = ("activities", "domain", "workflows", "pydantic", "pydantic_core", "annotated_types", "holidays", "yaml")
+PASSED_THROUGH = (
+    "activities",
+    "domain",
+    "workflows",
+    "pydantic",
+    "pydantic_core",
+    "annotated_types",
+    "holidays",
+    "yaml",
+)
 GRACE = timedelta(seconds=30)
 THREADS_PER_CHANNEL = 8
 LEDGER_THREADS = 12
@@ -59,7 +68,7 @@ class _Discreet(ActivityInboundInterceptor):
             return await super().execute_activity(input)
         except (ApplicationError, CancelledError):
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, its text stays here
             kind = type(error).__name__
             place = error.__traceback__
             while place is not None and place.tb_next is not None:

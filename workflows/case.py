@@ -12,8 +12,10 @@ from temporalio import workflow
 from temporalio.common import RawValue, RetryPolicy
 
 with workflow.unsafe.imports_passed_through():
-    from activities import signatures
+    from activities import search_attributes, signatures
     from domain.case import (
+        REFUSED_KEPT,
+        SEEN_KEPT,
         Ask,
         AskReport,
         AskRequest,
@@ -37,12 +39,10 @@ with workflow.unsafe.imports_passed_through():
         Report,
         Wait,
     )
-    from domain.case import REFUSED_KEPT, SEEN_KEPT
     from domain.codes import Stage
     from domain.decide import advance, apply, decide, stage_of
-    from domain.messages import Received, Refusal, take_in
+    from domain.messages import Refusal, take_in
     from domain.outlook import foresee, outlook
-    from activities import search_attributes
 
 LEDGER_TIMEOUT = timedelta(seconds=60)
 CONTACT_TIMEOUT = timedelta(seconds=90)
@@ -207,9 +207,7 @@ class CaseWorkflow:
 
     async def _hand_over(self, coming: HandOver, common: dict[str, Any]) -> None:
         request = HandOverRequest.model_validate({**common, "strategy": coming.strategy})
-        report = await self._ledger(
-            signatures.HAND_OVER, request, HandOverReport, f"handing over to {coming.strategy}"
-        )
+        report = await self._ledger(signatures.HAND_OVER, request, HandOverReport, f"handing over to {coming.strategy}")
         update: dict[str, Any] = {"handover": None}
         if report.strategy is not None:
             self._strategy, self._digest = report.strategy, report.digest

@@ -25,7 +25,8 @@ class LetterProvider:
         target = self._file(message.attempt_key)
         draft = target.with_suffix(".part")
         head = f"<p>{escape(message.recipient_name)}<br>{escape(message.recipient)}</p>\n"
-        text = f'<!doctype html>\n<html lang="{escape(message.language)}">\n<meta charset="utf-8">\n{head}{message.body}\n</html>\n'
+        open_tag = f'<!doctype html>\n<html lang="{escape(message.language)}">\n<meta charset="utf-8">\n'
+        text = f"{open_tag}{head}{message.body}\n</html>\n"
         with draft.open("w", encoding="utf-8") as stream:
             stream.write(text)
             stream.flush()

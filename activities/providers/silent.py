@@ -1,4 +1,4 @@
-"""A carrier that takes everything and says nothing more: for looking back over a past ledger, where nobody is reached."""
+"""A carrier that takes everything and says nothing more: for looking back, where nobody is reached."""
 
 from datetime import datetime
 

@@ -55,7 +55,9 @@ def test_database_and_domain_compute_the_same_chain(engine: Engine) -> None:
         assert row.hash == previous
 
 
-@pytest.mark.parametrize("statement", ["UPDATE case_events SET body = ''", "DELETE FROM case_events", "TRUNCATE case_events"])
+@pytest.mark.parametrize(
+    "statement", ["UPDATE case_events SET body = ''", "DELETE FROM case_events", "TRUNCATE case_events"]
+)
 def test_the_record_refuses_change(engine: Engine, statement: str) -> None:
     with engine.begin() as connection, pytest.raises(DatabaseError, match="append-only"):
         connection.execute(text(statement))

@@ -172,9 +172,7 @@ async def test_a_taken_port_is_named_with_its_setting(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         settings = Settings(state_dir=tmp_path / "state", postgres_port=port)
-        with pytest.raises(
-            ServerFailed, match=f"^Port {port} for PostgreSQL is taken: .*DUNLIN_POSTGRES_PORT"
-        ):
+        with pytest.raises(ServerFailed, match=f"^Port {port} for PostgreSQL is taken: .*DUNLIN_POSTGRES_PORT"):
             async with Servers(settings):
                 pytest.fail("started on a taken port")
     assert running_endpoints(settings) is None

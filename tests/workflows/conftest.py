@@ -66,7 +66,9 @@ class House:
 
     def ledger(self, rows: str, payments: str = "") -> None:
         """Import a ledger and payments; columns as below."""
-        head = "account_id,debtor_id,product,currency,amount,due_date,name,phone,email,address,region,timezone,disputed\n"
+        head = (
+            "account_id,debtor_id,product,currency,amount,due_date,name,phone,email,address,region,timezone,disputed\n"
+        )
         path = self.folder / "ledger.csv"
         path.write_text(head + rows, encoding="utf-8")
         at = datetime(2000, 1, 1, tzinfo=UTC)

@@ -37,7 +37,9 @@ async def test_p1_a_payment_ends_the_case_on_its_day(house: House) -> None:
     end = await handle.result()
     assert end["reason"] == "paid"
     assert [row[0] for row in house.rows("SELECT step FROM attempts ORDER BY seq")] == ["one", "two"]
-    assert house.rows("SELECT closed_at FROM cases")[0][0] == datetime(2026, 3, 9, 5, tzinfo=UTC)  # summer time has begun
+    assert house.rows("SELECT closed_at FROM cases")[0][0] == datetime(
+        2026, 3, 9, 5, tzinfo=UTC
+    )  # summer time has begun
 
 
 async def test_a_disputed_account_is_held_and_never_contacted(house: House) -> None:
@@ -53,15 +55,15 @@ async def test_p6_asleep_for_days_and_paid_it_closes_at_once(house: House) -> No
     due = (now - timedelta(days=20)).date()
     house.one_account(due)
     handle = await house.open(now)
-    await handle.signal(
-        "record_payment", {"event_id": "e1", "payment_id": "P1", "amount": 10_000, "currency": "USD"}
-    )
+    await handle.signal("record_payment", {"event_id": "e1", "payment_id": "P1", "amount": 10_000, "currency": "USD"})
     end = await handle.result()
     assert end["reason"] == "paid"
     assert house.carrier.requests == []
 
 
-async def test_instalments_part_payments_move_no_rung_and_clearing_what_is_past_due_cures(house: House) -> None:
+async def test_instalments_part_payments_move_no_rung_and_clearing_what_is_past_due_cures(
+    house: House,
+) -> None:
     now = datetime.now(UTC)
     oldest, newer, later = (now.date() - timedelta(days=days) for days in (50, 20, -30))
     head = "L1,K1,loan,USD,100.00,{},Customer 1,+13125550100,c1@example.com,1 Example St,US-IL,America/Chicago,false\n"
@@ -89,8 +91,12 @@ async def test_instalments_part_payments_move_no_rung_and_clearing_what_is_past_
     assert end["reason"] == "self_cure"
 
 
-@pytest.mark.parametrize("bodies", [(), ({}, {}), ("text",), ({"event_id": "x"},), ({"event_id": "x", "amount": "a lot"},)])
-async def test_p5_a_message_that_cannot_be_understood_is_kept_and_named(house: House, bodies: tuple[object, ...]) -> None:
+@pytest.mark.parametrize(
+    "bodies", [(), ({}, {}), ("text",), ({"event_id": "x"},), ({"event_id": "x", "amount": "a lot"},)]
+)
+async def test_p5_a_message_that_cannot_be_understood_is_kept_and_named(
+    house: House, bodies: tuple[object, ...]
+) -> None:
     now = datetime.now(UTC)
     house.one_account((now - timedelta(days=20)).date())
     handle = await house.open(now)
