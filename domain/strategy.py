@@ -106,7 +106,7 @@ class Between(Clause):
     """When in the week a step may act. No weekdays means every day."""
 
     hours: Hours = Hours(opens=time(9, 0), closes=time(18, 0))
-    weekdays: tuple[Weekday, ...] = WEEKDAYS
+    weekdays: Annotated[tuple[Weekday, ...], Field(min_length=1)] = WEEKDAYS
     holidays: Literal["allowed", "avoided"] = "allowed"
 
 

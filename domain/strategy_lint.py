@@ -1,0 +1,80 @@
+"""What a strategy says that the grammar allows and nobody can want.
+
+An error would harm a debtor or stop a case (a message that repeats at once, a template that does not exist, legal
+action that is not the last resort); a warning is probably a slip. Nothing here changes a strategy.
+"""
+
+from collections.abc import Iterator
+
+from domain.codes import Purpose
+from domain.strategy import Step, Strategy
+from domain.strategy_file import Level, Mistake, Path, Places, where_of
+
+WITHOUT_A_PERSON = frozenset(
+    {"sent", "delivered", "answered", "undelivered", "failed", "unknown", "refused", "exhausted", "unworked"}
+)
+"""Outcomes that come by themselves; every other one is said by a person."""
+
+_Found = tuple[Level, Path, str, str]
+
+
+def lint(strategy: Strategy, *, places: Places | None = None, templates: frozenset[str] | None = None) -> list[Mistake]:
+    """Return errors and warnings in the order of the file.
+
+    ``places`` (from ``read_places``) gives their lines, else they stand on line 1. ``templates`` are the names that
+    exist, as ``template.channel``; without them templates are not looked at.
+    """
+    known = places or Places()
+    mistakes = []
+    for level, path, what, mend in _found(strategy, templates):
+        line, column = known.of(path)
+        mistakes.append(Mistake(line, column, where_of(path), what, mend, level))
+    return sorted(mistakes, key=lambda mistake: (mistake.line, mistake.column))
+
+
+def _found(strategy: Strategy, templates: frozenset[str] | None) -> Iterator[_Found]:
+    due_days = 0
+    for number, step in enumerate(strategy.steps):
+        path: Path = ("steps", number)
+        if templates is not None and step.channel is not None and f"{step.template}.{step.channel}" not in templates:
+            name = f"{step.template}.{step.channel}.j2"
+            yield "error", (*path, "template"), f"there is no template {name}", "add it under policies/templates/en"
+        if step.task == "legal" and not step.requires.last_resort:
+            mend = "write requires: {last_resort: true}"
+            yield "error", path, "legal action that is not the last resort", mend
+        if step.start.since == "due":
+            if step.start.days < due_days:
+                what = f"day {step.start.days} comes after a step of day {due_days}"
+                yield "warning", (*path, "start"), what, "put the steps in the order of their days"
+            due_days = max(due_days, step.start.days)
+        if step.start.since == "validation_end" and not _notice_before(strategy, number):
+            what = "this step never comes: no required notice goes before it"
+            mend = "give an earlier step 'purpose: required_notice', and the strategy 'validation_days'"
+            yield "error", (*path, "start"), what, mend
+        if step.repeat_until and step.tries == 1:
+            yield "warning", (*path, "repeat_until"), "one try is never repeated", "write tries: 2 or more"
+        yield from _loops(strategy, number, step)
+
+
+def _notice_before(strategy: Strategy, number: int) -> bool:
+    notices = (step.purpose is Purpose.REQUIRED_NOTICE for step in strategy.steps[:number])
+    return strategy.validation_days > 0 and any(notices)
+
+
+def _loops(strategy: Strategy, number: int, step: Step) -> Iterator[_Found]:
+    """Find outcomes that lead back: what repeats must pause, and must end by itself."""
+    for outcome, leads in step.then.items():
+        if leads.step is None or leads.step == "next":
+            continue
+        target = number if leads.step == "same" else strategy.index_of(leads.step)
+        if target > number:
+            continue
+        path: Path = ("steps", number, "then", outcome)
+        back = strategy.steps[target]
+        pauses = back.min_gap is not None and back.min_gap.count > 0
+        if not pauses and not (back.start.since == "step" and back.start.days > 0):
+            mend = f"give step '{back.id}' a min_gap, or start: {{since: step, days: 1}}"
+            yield "error", path, f"leads back to '{back.id}', which would be repeated at once", mend
+        if outcome in WITHOUT_A_PERSON and not any(end.days is not None for end in strategy.ends):
+            mend = "give the strategy an end with a number of days"
+            yield "warning", path, f"leads back to '{back.id}' again and again, without an end", mend
