@@ -7,10 +7,9 @@ line is ``Subject: ...``.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
-from jinja2 import FileSystemLoader, StrictUndefined, Template, TemplateError, TemplateNotFound
+from jinja2 import FileSystemLoader, StrictUndefined, Template, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 FALLBACK_LANGUAGE = "en"
@@ -39,12 +38,19 @@ class Wording:
             autoescape=lambda name: name is not None and ".letter." in name,
             auto_reload=False,
         )
-        self._find = lru_cache(maxsize=512)(self._look_up)
+        # All of them now, in one thread: a template that does not compile is known at once, and threads only read.
+        self._templates: dict[str, Template] = {}
+        for path in sorted(folder.glob("*/*.j2")):
+            name = path.relative_to(folder).as_posix()
+            try:
+                self._templates[name] = self._env.get_template(name)
+            except TemplateError as error:
+                raise WordingError(f"{name}: {error}") from None
 
     def render(self, template: str, channel: str, language: str | None, values: Mapping[str, object]) -> Worded:
         """Return the words for a language, else its base language, else English; WordingError if that fails."""
         try:
-            text = self._find(template, channel, language or FALLBACK_LANGUAGE).render(values)
+            text = self._look_up(template, channel, language or FALLBACK_LANGUAGE).render(values)
         except TemplateError as error:
             raise WordingError(f"template {template}.{channel}: {type(error).__name__}") from None
         first, _, rest = text.partition("\n")
@@ -54,8 +60,7 @@ class Wording:
 
     def _look_up(self, template: str, channel: str, language: str) -> Template:
         for tongue in dict.fromkeys((language, language.partition("-")[0], FALLBACK_LANGUAGE)):
-            try:
-                return self._env.get_template(f"{tongue}/{template}.{channel}.j2")
-            except TemplateNotFound:
-                continue
+            found = self._templates.get(f"{tongue}/{template}.{channel}.j2")
+            if found is not None:
+                return found
         raise WordingError(f"no template {template}.{channel} in any language")
