@@ -82,7 +82,7 @@ def show(
     out.print(f"[bold]{strategy.name}[/bold] v{strategy.version}: {strategy.description}")
     table = Table()
     for name in ("step", "by", "when", "hours", "tries", "only if", "then"):
-        table.add_column(name)
+        table.add_column(name, no_wrap=name in {"step", "by", "when", "hours"})
     for row in rows:
         table.add_row(*(str(row[name]) for name in ("step", "by", "when", "hours", "tries", "only_if", "then")))
     out.print(table)

@@ -71,8 +71,13 @@ class Mistake:
 
     def __str__(self) -> str:
         """Return the mistake as one line, without the file's name."""
+        return f"{self.line}:{self.column}: {self.said}"
+
+    @property
+    def said(self) -> str:
+        """The mistake without its line."""
         place = f"{self.where}: " if self.where else ""
-        return f"{self.line}:{self.column}: {place}{self.what} ({self.mend})"
+        return f"{place}{self.what} ({self.mend})"
 
 
 class StrategyError(ValueError):
