@@ -13,6 +13,7 @@ from temporalio import activity
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.checkpoints import Checkpoint, Place, pass_by
 from activities.instant import Stopwatch
 from activities.signatures import ASK, CLOSE_EPISODE, GIVE_UP, HAND_OVER, RECORD_EVENTS
 from db import work
@@ -72,10 +73,18 @@ class TaskPlanner(Protocol):
 class CaseActivities:
     """The ledger side of a case."""
 
-    def __init__(self, engine: Engine, client: Client | None, planner: TaskPlanner | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        client: Client | None,
+        planner: TaskPlanner | None = None,
+        *,
+        checkpoint: Checkpoint = pass_by,
+    ) -> None:
         self._engine = engine
         self._client = client
         self._planner = planner
+        self._checkpoint = checkpoint
         self._book = StrategyBook(engine)
 
     # --- what came in -------------------------------------------------------------------------------------------
@@ -92,6 +101,7 @@ class CaseActivities:
     def _record(self, request: RecordRequest, watch: Stopwatch, batch: str) -> RecordReport:
         state = request.state
         strategy = self._book.by_digest(request.strategy_digest)
+        self._checkpoint(Place.RECORD_ENTERED, state.case_key)
         with self._engine.begin() as connection:
             lock_persons(connection, self._concerned(state, request.messages))
             now = watch.business_now(state)
@@ -109,6 +119,8 @@ class CaseActivities:
             reading = read_account(connection, state.account_key, now, logical=state.clock.is_logical)
             report = RecordReport(outcomes=outcomes, at=now, facts=reading.facts)
             self._show(connection, state, strategy, report)
+            self._checkpoint(Place.RECORD_WRITTEN, state.case_key)
+        self._checkpoint(Place.RECORD_COMMITTED, state.case_key)
         return report
 
     def _concerned(self, state: CaseState, messages: Iterable[Received]) -> list[str]:
@@ -153,7 +165,7 @@ class CaseActivities:
 
     # --- people -------------------------------------------------------------------------------------------------
 
-    @activity.defn(name=ASK)
+    @activity.defn(name=ASK, no_thread_cancel_exception=True)
     def ask(self, request: AskRequest) -> AskReport:
         """Create a work item or join the open one, if the ledger still allows it."""
         watch, state, ask = Stopwatch(), request.state, request.ask
@@ -219,7 +231,7 @@ class CaseActivities:
                 )
         return OpenItem(key=placed.key, kind=ask.kind, step=ask.step, seq=ask.seq, expires_at=expires)
 
-    @activity.defn(name=GIVE_UP)
+    @activity.defn(name=GIVE_UP, no_thread_cancel_exception=True)
     def give_up(self, request: GiveUpRequest) -> GiveUpReport:
         """Requeue an unworked item, or take the case out of it. An item worked meanwhile is waited for."""
         watch, state = Stopwatch(), request.state
@@ -247,10 +259,11 @@ class CaseActivities:
 
     # --- ends ---------------------------------------------------------------------------------------------------
 
-    @activity.defn(name=CLOSE_EPISODE)
+    @activity.defn(name=CLOSE_EPISODE, no_thread_cancel_exception=True)
     def close_episode(self, request: CloseRequest) -> CloseReport:
         """End the episode, unless the ledger says that it is still owed."""
         watch, state = Stopwatch(), request.state
+        self._checkpoint(Place.CLOSING_ENTERED, state.case_key)
         with self._engine.begin() as connection:
             lock_persons(connection, [state.account_key])
             now = watch.business_now(state)
@@ -262,9 +275,11 @@ class CaseActivities:
             if not closed and (request.reason not in LAST_REASONS or facts.past_due <= 0):
                 close_case(connection, state.case_key, reason, now)
                 closed = True
-            return CloseReport(closed=closed, reason=reason, at=now, facts=facts)
+            self._checkpoint(Place.CLOSING_DECIDED, state.case_key)
+        self._checkpoint(Place.CLOSING_CLOSED, state.case_key)
+        return CloseReport(closed=closed, reason=reason, at=now, facts=facts)
 
-    @activity.defn(name=HAND_OVER)
+    @activity.defn(name=HAND_OVER, no_thread_cancel_exception=True)
     def hand_over(self, request: HandOverRequest) -> HandOverReport:
         """Pin the newest registered version of the strategy that takes over."""
         watch, state = Stopwatch(), request.state

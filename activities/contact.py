@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, Engine
 from temporalio import activity
 
+from activities.checkpoints import Checkpoint, Place, pass_by
 from activities.instant import Stopwatch
 from activities.providers.base import (
     Accepted,
@@ -70,7 +71,6 @@ class _Found:
     """An attempt whose dispatch another call wrote."""
 
     taken: Taken
-    point: Point | None
 
 
 class ContactActivities:
@@ -84,29 +84,35 @@ class ContactActivities:
         wording: Wording,
         *,
         sleep: Callable[[float], None] = time.sleep,
+        checkpoint: Checkpoint = pass_by,
     ) -> None:
         self._engine = engine
         self._providers = providers
         self._gate = gate
         self._wording = wording
         self._sleep = sleep
+        self._checkpoint = checkpoint
         self._book = StrategyBook(engine)
 
-    @activity.defn(name=CONTACT)
+    @activity.defn(name=CONTACT, no_thread_cancel_exception=True)  # what a provider answered is recorded in any case
     def contact(self, request: ContactRequest) -> ContactReport:
         """Make one attempt, or say why it was not made. Safe to repeat: the attempt key is sent at most once."""
         watch = Stopwatch()
         strategy = self._book.by_digest(request.strategy_digest)
         step = strategy.steps[strategy.index_of(request.step)]
         attempt = _attempt(request, step)
+        self._checkpoint(Place.CONTACT_ENTERED, attempt.key)
         outcome = self._admit(request, strategy, step, attempt, watch)
         if isinstance(outcome, ContactReport):
             return outcome
         provider = self._providers[step.via]
         if isinstance(outcome, _Admitted):
+            self._checkpoint(Place.CONTACT_ADMITTED, attempt.key)
             sent = self._send(provider, outcome, watch, request)
+            self._checkpoint(Place.CONTACT_ANSWERED, attempt.key)
             return self._record(request, strategy, attempt, outcome.dispatch, sent)
-        sent = self._reconcile(provider, attempt, outcome, watch, request)
+        sent = self._reconcile(provider, attempt, outcome.taken, watch, request)
+        self._checkpoint(Place.CONTACT_LOOKED_UP, attempt.key)
         return self._record(request, strategy, attempt, outcome.taken.dispatch, sent)
 
     # --- admit --------------------------------------------------------------------------------------------------
@@ -118,6 +124,7 @@ class ContactActivities:
         kind = CONTACT_POINT_KIND[step.via]
         with self._engine.begin() as connection:
             lock_contact(connection, state.account_key, kind)
+            self._checkpoint(Place.CONTACT_LOCKED, attempt.key)
             admitted_at = time.monotonic()
             now = watch.business_now(state)
             context = read_context(connection, attempt, kind, step.to.role, now)
@@ -125,7 +132,7 @@ class ContactActivities:
             point = choose_point(context.points, step.to.order)
             taken = context.taken
             if taken is not None and taken.status is AttemptStatus.DISPATCHING:
-                return _Found(taken, point)
+                return _Found(taken)
             if taken is not None and taken.status not in {AttemptStatus.DEFERRED, AttemptStatus.RETRYABLE}:
                 return self._report(request, attempt, reading, taken.status, taken.not_before, taken.rule_ids, watch)
             decision = self._gate.decide(_admission(context, reading, point, step, strategy, watch, request))
@@ -163,6 +170,7 @@ class ContactActivities:
                 self._show(connection, request, strategy, report)
                 return report
             message = _message(attempt, reading, point, worded, step, now)
+            self._checkpoint(Place.CONTACT_DECIDED, attempt.key)
         return _Admitted(dispatch, message, admitted_at)
 
     def _word(self, step: Step, context: Context, reading: AccountReading, point: Point) -> Worded:
@@ -201,15 +209,15 @@ class ContactActivities:
                 return Sent(AttemptStatus.RETRYABLE, now, error_code=result.code, not_before=now + result.retry_after)
 
     def _reconcile(
-        self, provider: Provider, attempt: Attempt, found: _Found, watch: Stopwatch, request: ContactRequest
+        self, provider: Provider, attempt: Attempt, taken: Taken, watch: Stopwatch, request: ContactRequest
     ) -> Sent:
         """Wait until nobody can be sending any more, then look the attempt up."""
-        admitted_at = found.taken.engine_admitted_at or watch.engine_now
+        admitted_at = taken.engine_admitted_at or watch.engine_now
         over = admitted_at + timedelta(seconds=SEND_WITHIN + provider.timeout_seconds + MARGIN)
         while (left := (over - watch.engine_now).total_seconds()) > 0:
             self._sleep(min(left, 1.0))
         since = admitted_at - timedelta(minutes=1)
-        accepted = provider.find(attempt.key, found.point.value if found.point is not None else "", since)
+        accepted = provider.find(attempt.key, taken.recipient or "", since)
         now = watch.business_now(request.state)
         if accepted is None:
             return Sent(AttemptStatus.UNKNOWN, now, error_code="no_trace")
@@ -229,6 +237,8 @@ class ContactActivities:
             reading = read_account(connection, state.account_key, sent.at, logical=state.clock.is_logical)
             report = self._report(request, attempt, reading, status, not_before, (), watch)
             self._show(connection, request, strategy, report)
+            self._checkpoint(Place.CONTACT_RECORDING, attempt.key)
+        self._checkpoint(Place.CONTACT_RECORDED, attempt.key)
         return report
 
     @staticmethod

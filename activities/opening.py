@@ -10,6 +10,7 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.common import SearchAttributePair, TypedSearchAttributes, WorkflowIDConflictPolicy
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.checkpoints import Checkpoint, Place, pass_by
 from activities.instant import Stopwatch
 from activities.search_attributes import CREDITOR, DEBTOR_KEY, STRATEGY
 from activities.signatures import CASES_QUEUE, OPEN_PAGE
@@ -25,10 +26,13 @@ AT_ONCE = 16
 class OpeningActivities:
     """Opens cases with a client whose worker runs in this process."""
 
-    def __init__(self, engine: Engine, client: Client, *, page_size: int = 100) -> None:
+    def __init__(
+        self, engine: Engine, client: Client, *, page_size: int = 100, checkpoint: Checkpoint = pass_by
+    ) -> None:
         self._engine = engine
         self._client = client
         self._page_size = page_size
+        self._checkpoint = checkpoint
         self._book = StrategyBook(engine)
 
     @activity.defn(name=OPEN_PAGE)
@@ -59,6 +63,7 @@ class OpeningActivities:
     async def _start_all(self, cases: Sequence[CaseInput]) -> int:
         if not cases:
             return 0
+        self._pass(Place.OPENING_ROWS, cases)
         slots = asyncio.Semaphore(AT_ONCE)
 
         async def start(case: CaseInput) -> None:
@@ -66,10 +71,17 @@ class OpeningActivities:
                 await self._start(case)
 
         await asyncio.gather(*(start(case) for case in cases))
+        self._pass(Place.OPENING_MARKING, cases)
         await asyncio.to_thread(mark_open, self._engine, [case.state.case_key for case in cases])
+        self._pass(Place.OPENING_MARKED, cases)
         return len(cases)
 
+    def _pass(self, place: Place, cases: Sequence[CaseInput]) -> None:
+        for case in cases:
+            self._checkpoint(place, case.state.case_key)
+
     async def _start(self, case: CaseInput) -> None:
+        self._checkpoint(Place.OPENING_STARTING, case.state.case_key)
         await self._client.start_workflow(
             "case",
             case,
@@ -86,6 +98,7 @@ class OpeningActivities:
                 ]
             ),
         )
+        self._checkpoint(Place.OPENING_STARTED, case.state.case_key)
 
     async def _restart_missing(self, at: datetime) -> int:
         """Start again the open cases whose workflow is gone (a lost Temporal database, a terminated workflow)."""

@@ -19,7 +19,8 @@ from domain.record import canonical
 _CONTEXT = """
 SELECT k.status AS case_status, k.creditor, k.collector,
        (SELECT row_to_json(t) FROM (SELECT status, dispatch, not_before, engine_admitted_at,
-               (SELECT d.rule_ids FROM decisions d WHERE d.attempt_key = a.key ORDER BY d.number DESC LIMIT 1) AS rule_ids
+               (SELECT d.rule_ids FROM decisions d WHERE d.attempt_key = a.key ORDER BY d.number DESC LIMIT 1) AS rule_ids,
+               (SELECT n.value FROM contact_points n WHERE n.key = a.contact_point_key) AS recipient
           FROM attempts a WHERE a.key = %(attempt)s) t) AS attempt,
        (SELECT json_agg(json_build_array(n.key, n.value, n.state, n.consent, n.tried, p.key, p.name, p.language,
                EXISTS (SELECT 1 FROM holds h WHERE h.contact_point_key = n.key AND h.from_at <= %(now)s
@@ -69,11 +70,12 @@ _RECORD = """
 WITH t AS (
     UPDATE attempts SET status = %(status)s, provider_id = coalesce(%(provider_id)s, provider_id),
         error_code = %(error)s, sent_at = %(sent_at)s, recorded_at = %(at)s, not_before = %(not_before)s
-     WHERE key = %(attempt)s AND status = 'dispatching' AND dispatch = %(dispatch)s RETURNING key
+     WHERE key = %(attempt)s AND dispatch = %(dispatch)s
+       AND (status = 'dispatching' OR (status = 'unknown' AND %(status)s IN ('sent', 'failed'))) RETURNING key
 ), late AS (
     UPDATE attempts SET provider_id = coalesce(%(provider_id)s, provider_id),
         sent_at = coalesce(sent_at, %(sent_at)s)
-     WHERE key = %(attempt)s AND status <> 'dispatching' AND dispatch = %(dispatch)s
+     WHERE key = %(attempt)s AND dispatch = %(dispatch)s AND NOT EXISTS (SELECT 1 FROM t) AND status <> 'dispatching'
 )
 SELECT append_case_event(%(case)s, 'recorded', %(at)s, %(body)s) FROM t
 """
@@ -103,6 +105,8 @@ class Taken:
     not_before: datetime | None
     engine_admitted_at: datetime | None
     rule_ids: tuple[str, ...]
+    recipient: str | None
+    """Where it was sent to. Personal data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +171,7 @@ def _taken(values: dict[str, Any]) -> Taken:
         not_before=instant("not_before"),
         engine_admitted_at=instant("engine_admitted_at"),
         rule_ids=tuple(values["rule_ids"] or ()),
+        recipient=values["recipient"],
     )
 
 
@@ -266,7 +271,10 @@ class Sent:
 
 
 def record_sent(connection: Connection, attempt: Attempt, dispatch: int, sent: Sent) -> bool:
-    """Record what became of a dispatch; false when somebody else has settled it. A final report stays."""
+    """Record what became of a dispatch; false when somebody else has settled it.
+
+    A final report stays; unknown becomes known when the caller that sent comes back late.
+    """
     row = connection.exec_driver_sql(
         _RECORD,
         {

@@ -26,6 +26,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 from temporalio.workflow import SandboxImportNotificationPolicy
 
 from activities.cases import CaseActivities, TaskPlanner
+from activities.checkpoints import Checkpoint, pass_by
 from activities.contact import ContactActivities
 from activities.opening import OpeningActivities
 from activities.providers.base import Provider
@@ -97,6 +98,8 @@ class Parts:
     rates: Mapping[Channel, float] = field(default_factory=dict)
     """Most contacts a second and channel, over all workers."""
     page_size: int = 100
+    checkpoint: Checkpoint = pass_by
+    """What is called between two steps; only a drill passes another one."""
 
 
 class Workers:
@@ -110,9 +113,11 @@ class Workers:
         workflows: Sequence[type] = WORKFLOWS,
     ) -> None:
         self._stack = AsyncExitStack()
-        contact = ContactActivities(parts.engine, parts.providers, parts.gate, parts.wording)
-        cases = CaseActivities(parts.engine, client, parts.planner)
-        opening = OpeningActivities(parts.engine, client, page_size=parts.page_size)
+        contact = ContactActivities(
+            parts.engine, parts.providers, parts.gate, parts.wording, checkpoint=parts.checkpoint
+        )
+        cases = CaseActivities(parts.engine, client, parts.planner, checkpoint=parts.checkpoint)
+        opening = OpeningActivities(parts.engine, client, page_size=parts.page_size, checkpoint=parts.checkpoint)
         pool = ThreadPoolExecutor(LEDGER_THREADS, thread_name_prefix="ledger")
         self._pools = [pool]
         self._workers = [
