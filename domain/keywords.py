@@ -59,9 +59,9 @@ HINTS: tuple[str, ...] = (
     # English
     "stop", "stopped", "stopping", "quit", "end", "revoke", "opt out", "optout", "cancel", "unsubscribe", "remove",
     "do not contact", "dont contact", "do not text", "dont text", "do not call", "dont call", "no more",
-    "never contact", "leave me alone", "harass", "harassing", "harassment", "wrong number", "wrong person", "not me", "not my",
-    "refuse", "wont pay", "will not pay", "dispute", "lawyer", "attorney", "solicitor", "bankrupt", "bankruptcy",
-    "deceased", "passed away", "died", "fraud", "identity theft", "complaint", "scam",
+    "never contact", "leave me alone", "harass", "harassing", "harassment", "wrong number", "wrong person", "not me",
+    "not my", "refuse", "wont pay", "will not pay", "dispute", "lawyer", "attorney", "solicitor", "bankrupt",
+    "bankruptcy", "deceased", "passed away", "died", "fraud", "identity theft", "complaint", "scam",
     # Spanish
     "alto", "parar", "pare", "baja", "cancelar", "detener", "no me llamen", "no me contacten", "no me escriban",
     "dejen de", "dejeme en paz", "numero equivocado", "no soy", "abogado", "bancarrota", "quiebra", "fallecio",
@@ -72,7 +72,8 @@ HINTS: tuple[str, ...] = (
 HINTS_INSIDE: tuple[str, ...] = (
     "退订", "退訂", "取消", "拒收", "停止", "别再", "別再", "不要再", "不要发", "不要發", "不要打", "别打", "別打",
     "不要联系", "不要聯繫", "骚扰", "騷擾", "打错", "打錯", "发错", "發錯", "不是我", "不认识", "不認識", "拒绝",
-    "拒絕", "投诉", "投訴", "律师", "律師", "破产", "破產", "去世", "死亡", "诈骗", "詐騙", "有异议", "有異議", "滚", "滾",
+    "拒絕", "投诉", "投訴", "律师", "律師", "破产", "破產", "去世", "死亡", "诈骗", "詐騙", "有异议", "有異議",
+    "滚", "滾",
 )  # fmt: skip
 """The same for scripts that do not put spaces between words, matched anywhere."""
 
