@@ -1,5 +1,7 @@
 """Names, inputs and results of the activities: all that a workflow may know about them."""
 
+from datetime import timedelta
+
 from domain.case import (
     AskReport,
     AskRequest,
@@ -24,6 +26,10 @@ CLOSE_EPISODE = "close_episode"
 HAND_OVER = "hand_over"
 OPEN_PAGE = "open_page"
 
+HEARTBEAT_TIMEOUT = timedelta(seconds=20)
+"""An activity whose worker has said nothing for this long is tried elsewhere. The worker says that it lives, not that
+the activity gets on: a wait for a lock or for a provider may take longer than this."""
+
 CASES_QUEUE = "cases"
 """Task queue of workflows and of everything that touches only the ledger."""
 
@@ -40,6 +46,7 @@ __all__ = [
     "CONTACT",
     "GIVE_UP",
     "HAND_OVER",
+    "HEARTBEAT_TIMEOUT",
     "OPEN_PAGE",
     "RECORD_EVENTS",
     "AskReport",

@@ -5,6 +5,7 @@ built. What goes wrong in an activity is told to Temporal by type and place only
 provider may quote what they were given.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
@@ -18,6 +19,7 @@ from temporalio.client import Client
 from temporalio.exceptions import ApplicationError, CancelledError
 from temporalio.worker import (
     ActivityInboundInterceptor,
+    ActivityOutboundInterceptor,
     ExecuteActivityInput,
     Interceptor,
     Worker,
@@ -30,7 +32,7 @@ from activities.checkpoints import Checkpoint, pass_by
 from activities.contact import ContactActivities
 from activities.opening import OpeningActivities
 from activities.providers.base import Provider
-from activities.signatures import CASES_QUEUE, queue_of
+from activities.signatures import CASES_QUEUE, HEARTBEAT_TIMEOUT, queue_of
 from activities.wording import Wording
 from domain.codes import AUTOMATED_CHANNELS, Channel
 from domain.gate import Gate
@@ -49,8 +51,7 @@ PASSED_THROUGH = (
     "yaml",
 )
 GRACE = timedelta(seconds=30)
-THREADS_PER_CHANNEL = 8
-LEDGER_THREADS = 12
+BEAT = HEARTBEAT_TIMEOUT / 4
 
 
 def sandbox() -> SandboxedWorkflowRunner:
@@ -86,6 +87,37 @@ class DiscreetErrors(Interceptor):
         return _Discreet(next)
 
 
+class _Living(ActivityInboundInterceptor):
+    def init(self, outbound: ActivityOutboundInterceptor) -> None:
+        self._outbound = outbound
+        super().init(outbound)
+
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002, ANN401 - the SDK's signature
+        self._arm()
+        try:
+            return await super().execute_activity(input)
+        finally:
+            self._coming.cancel()
+
+    def _arm(self) -> None:
+        self._coming = asyncio.get_running_loop().call_later(BEAT.total_seconds(), self._beat)
+
+    def _beat(self) -> None:
+        self._outbound.heartbeat()
+        self._arm()
+
+
+class SignsOfLife(Interceptor):
+    """Heartbeats for every activity while this process lives, so that those of a killed one are soon tried elsewhere.
+
+    Activities are short: most end before their first beat, and only a worker that is gone or stands still is missed.
+    """
+
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002
+        """Wrap every activity."""
+        return _Living(next)
+
+
 @dataclass(frozen=True)
 class Parts:
     """What the activities of a worker are made of."""
@@ -98,6 +130,8 @@ class Parts:
     rates: Mapping[Channel, float] = field(default_factory=dict)
     """Most contacts a second and channel, over all workers."""
     page_size: int = 100
+    threads_per_channel: int = 8
+    ledger_threads: int = 12
     checkpoint: Checkpoint = pass_by
     """What is called between two steps; only a drill passes another one."""
 
@@ -118,7 +152,7 @@ class Workers:
         )
         cases = CaseActivities(parts.engine, client, parts.planner, checkpoint=parts.checkpoint)
         opening = OpeningActivities(parts.engine, client, page_size=parts.page_size, checkpoint=parts.checkpoint)
-        pool = ThreadPoolExecutor(LEDGER_THREADS, thread_name_prefix="ledger")
+        pool = ThreadPoolExecutor(parts.ledger_threads, thread_name_prefix="ledger")
         self._pools = [pool]
         self._workers = [
             Worker(
@@ -135,14 +169,15 @@ class Workers:
                 ],
                 activity_executor=pool,
                 workflow_runner=sandbox(),
-                interceptors=[DiscreetErrors()],
-                max_concurrent_activities=LEDGER_THREADS,
+                interceptors=[SignsOfLife(), DiscreetErrors()],
+                max_concurrent_activities=parts.ledger_threads,
+                max_heartbeat_throttle_interval=BEAT,
                 graceful_shutdown_timeout=GRACE,
                 max_cached_workflows=2000,
             )
         ]
         for channel in AUTOMATED_CHANNELS:
-            threads = ThreadPoolExecutor(THREADS_PER_CHANNEL, thread_name_prefix=f"contact-{channel}")
+            threads = ThreadPoolExecutor(parts.threads_per_channel, thread_name_prefix=f"contact-{channel}")
             self._pools.append(threads)
             self._workers.append(
                 Worker(
@@ -150,8 +185,9 @@ class Workers:
                     task_queue=queue_of(channel),
                     activities=[contact.contact],
                     activity_executor=threads,
-                    interceptors=[DiscreetErrors()],
-                    max_concurrent_activities=THREADS_PER_CHANNEL,
+                    interceptors=[SignsOfLife(), DiscreetErrors()],
+                    max_concurrent_activities=parts.threads_per_channel,
+                    max_heartbeat_throttle_interval=BEAT,
                     max_task_queue_activities_per_second=parts.rates.get(channel),
                     graceful_shutdown_timeout=GRACE,
                 )

@@ -149,6 +149,7 @@ class CaseWorkflow:
                     result_type=ContactReport,
                     task_queue=signatures.queue_of(step.via),
                     start_to_close_timeout=CONTACT_TIMEOUT,
+                    heartbeat_timeout=signatures.HEARTBEAT_TIMEOUT,
                     retry_policy=RETRY,
                     summary=f"step {step.id} by {step.via}, attempt {coming.seq}",
                 )
@@ -238,6 +239,7 @@ class CaseWorkflow:
             request,
             result_type=result,
             start_to_close_timeout=LEDGER_TIMEOUT,
+            heartbeat_timeout=signatures.HEARTBEAT_TIMEOUT,
             retry_policy=RETRY,
             summary=summary,
         )

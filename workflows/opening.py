@@ -24,6 +24,7 @@ class OpenCasesWorkflow:
                 request,
                 result_type=OpenedPage,
                 start_to_close_timeout=PAGE_TIMEOUT,
+                heartbeat_timeout=signatures.HEARTBEAT_TIMEOUT,
                 summary=f"opening cases after {request.after or 'the first account'}",
             )
             opened = request.opened + page.started
