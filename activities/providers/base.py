@@ -4,8 +4,11 @@ Adding a channel means one class that fits ``Provider`` and one line in the wiri
 itself, must give up within ``timeout_seconds``, and must say ``NotProcessed`` only with proof.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
+from hashlib import sha256
 from typing import Protocol
 
 from domain.codes import Channel
@@ -51,12 +54,50 @@ class Accepted:
     provider_id: str
 
 
+class RejectionKind(StrEnum):
+    """What a refusal, at once or reported later, means for what comes next."""
+
+    RECIPIENT = "recipient"
+    """Nothing will ever arrive at this contact point: mark it invalid."""
+    CHANNEL_UNFIT = "channel_unfit"
+    """The contact point is good, but not for this channel (a landline and SMS): never this channel there again."""
+    OPT_OUT = "opt_out"
+    """The person has withdrawn consent for this sender: record it, never retry."""
+    CONTENT = "content"
+    """The words or their form were refused: stop the template and tell operations."""
+    CONFIGURATION = "configuration"
+    """Our account, sender or credentials are at fault: pause the channel and tell operations."""
+    NOT_PERMITTED = "not_permitted"
+    """This destination is closed to our account until somebody opens it: next channel, tell operations."""
+    LATER = "later"
+    """This attempt failed for certain; a new one may follow after the wait, a bounded number of times."""
+    OTHER = "other"
+    """Refused for a reason the table does not know: a person should look."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The provider processed the request and refused it for good. ``bad_contact_point``: nothing will ever arrive."""
+    """The provider processed the request and refused it for good.
+
+    ``bad_contact_point``: nothing will ever arrive there. ``kind`` says what follows; ``wait`` is how long a new
+    attempt should be left alone, where the kind is ``later``. ``code`` never holds personal data.
+    """
 
     code: str
     bad_contact_point: bool = False
+    kind: RejectionKind = RejectionKind.OTHER
+    wait: timedelta | None = None
+
+    def __post_init__(self) -> None:
+        if self.bad_contact_point and self.kind is RejectionKind.OTHER:
+            object.__setattr__(self, "kind", RejectionKind.RECIPIENT)
+        if self.kind is RejectionKind.RECIPIENT:
+            object.__setattr__(self, "bad_contact_point", True)
+
+    @property
+    def consent_withdrawn(self) -> bool:
+        """Whether the person has opted out of this sender."""
+        return self.kind is RejectionKind.OPT_OUT
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +115,47 @@ class AmbiguousSendError(Exception):
     """A timeout, a dropped connection or a server error: the request may have been processed."""
 
 
+class LookUpError(Exception):
+    """The provider could not be asked whether it knows an attempt; ask again. The text is a code, never an address."""
+
+
+class Evidence(Protocol):
+    """What our own record can say when an attempt is looked up among a provider's messages to one recipient."""
+
+    def of_others(self, attempt_key: str, provider_ids: Collection[str]) -> frozenset[str]:
+        """Return those of ``provider_ids`` that are known to belong to other attempts."""
+        ...
+
+    def contested(self, attempt_key: str) -> bool:
+        """Say whether another attempt to the same address, near in time, is unresolved as well."""
+        ...
+
+    def text_digest(self, attempt_key: str) -> str | None:
+        """Return ``digest_of`` the text that was to be sent, where it was kept."""
+        ...
+
+
+class NoEvidence:
+    """No record at hand: what is found is judged by recipient, sender and time alone."""
+
+    def of_others(self, attempt_key: str, provider_ids: Collection[str]) -> frozenset[str]:  # noqa: ARG002 - the protocol
+        """Nothing is known to belong to others."""
+        return frozenset()
+
+    def contested(self, attempt_key: str) -> bool:  # noqa: ARG002 - the protocol
+        """Nothing is known to compete."""
+        return False
+
+    def text_digest(self, attempt_key: str) -> str | None:  # noqa: ARG002 - the protocol
+        """No text was kept."""
+        return None
+
+
+def digest_of(text: str) -> str:
+    """Return the digest by which a text sent is recognised: SHA-256 of its UTF-8, in hex."""
+    return sha256(text.encode()).hexdigest()
+
+
 class Provider(Protocol):
     """A way of reaching people. Raises ``AmbiguousSendError`` when it cannot know what happened."""
 
@@ -85,5 +167,8 @@ class Provider(Protocol):
         ...
 
     def find(self, attempt_key: str, recipient: str, since: datetime) -> Accepted | None:
-        """Look up whether a request for this attempt was accepted; ``None`` when there is no trace of one."""
+        """Look up whether a request for this attempt was accepted; ``None`` when there is no trace of one.
+
+        ``since`` is an instant of the real clock. ``None`` is no proof that nothing was sent. Raises ``LookUpError``.
+        """
         ...
