@@ -42,6 +42,7 @@ from domain.codes import (
     TaskKind,
     Verdict,
 )
+from domain.state_events import StateKind, StateScope
 
 metadata = MetaData(
     naming_convention={
@@ -455,6 +456,8 @@ work_items = Table(
     _at("done_at", null=True),
     _text("disposition", null=True),
     Column("outcome", JSONB),
+    _ref("state_event_key", "state_events.key", null=True, index=True),
+    Column("not_for", ARRAY(Text), nullable=False, server_default="{}"),
     _one_of("kind", TaskKind),
     _one_of("status", ("open", "claimed", "done", "expired", "cancelled")),
     Index(
@@ -467,7 +470,8 @@ work_items = Table(
     ),
     Index(None, "status", "kind", "due_at"),
 )
-"""A task for a person. One open call per person, creditor and collector; ``work_item_cases`` lists its cases."""
+"""A task for a person. One open call per person, creditor and collector; ``work_item_cases`` lists its cases.
+``not_for`` names the people who must not take it: a complaint is not handled by whom it is about."""
 
 work_item_cases = Table(
     "work_item_cases",
@@ -541,6 +545,39 @@ holds = Table(
         "debtor_key IS NOT NULL OR account_key IS NOT NULL OR contact_point_key IS NOT NULL", name="target"
     ),
 )
+
+state_events = Table(
+    "state_events",
+    metadata,
+    _key("state_event", "S"),
+    _text("kind"),
+    _text("scope"),
+    _text("target"),
+    _ref("debtor_key", "debtors.key", null=True, index=True),
+    _ref("party_key", "parties.key", null=True, index=True),
+    _ref("account_key", "accounts.key", null=True, index=True),
+    _ref("contact_point_key", "contact_points.key", null=True, index=True),
+    _text("channel", null=True),
+    _text("creditor"),
+    _text("collector"),
+    _at("from_at"),
+    _at("until_at", null=True),
+    _at("ended_at", null=True),
+    _text("ended_by", null=True),
+    Column("detail", JSONB, nullable=False, server_default="{}"),
+    _text("event_id"),
+    _text("source"),
+    _text("actor"),
+    _text("note_ref", null=True),
+    _at("recorded_at"),
+    UniqueConstraint("event_id", "kind", "target"),
+    _one_of("kind", StateKind),
+    _one_of("scope", StateScope),
+    Index(None, "target", "kind"),
+)
+"""What became of a person, a debt or a number. ``target`` is the key of whom it concerns (for a number the oldest
+contact point with that value), so that the same event told to two cases is one row. For a row that ends others,
+``until_at`` is when the end takes effect. ``detail`` holds codes, dates and amounts only."""
 
 consents = Table(
     "consents",

@@ -163,6 +163,11 @@ class HoldReason(StrEnum):
     BREATHING_SPACE = "breathing_space"
     COMPLAINT = "complaint"
     MILITARY = "military"
+    ORIGINAL_CREDITOR = "original_creditor"
+    IDENTITY_THEFT = "identity_theft"
+    NO_CAPACITY = "no_capacity"
+    DISASTER = "disaster"
+    BEREAVEMENT = "bereavement"
     REVIEW = "review"
     OTHER = "other"
 
