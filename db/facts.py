@@ -11,15 +11,22 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from domain.calendar import known_zone, local_date, start_of_day
+from domain.calendar import local_date, start_of_day
 from domain.codes import Actor, CloseReason, EntryKind, HoldReason
 from domain.facts import Facts, Holding
 from domain.position import Allocation, Due, Entry, Position, position
+from domain.zones import candidate_zones
+
+CONFIRMED = "confirmed"
+"""Source of a time zone that the person told us; it decides alone."""
 
 _READ = """
 SELECT a.key, a.external_id, a.creditor, a.collector, a.currency, a.product, a.actor, a.debt_type, a.score,
        a.placed_on, a.debtor_key, a.closing, a.closing_at, p.key AS party_key,
-       coalesce(p.timezone, c.timezone) AS zone, coalesce(p.region, c.region) AS region,
+       coalesce(p.timezone, c.timezone) AS zone, p.timezone_source AS zone_source,
+       coalesce(p.region, c.region) AS region,
+       (SELECT array_agg(n.value ORDER BY n.key) FROM contact_points n
+         WHERE n.party_key = p.key AND n.kind = 'phone' AND n.state IN ('unconfirmed', 'confirmed')) AS phones,
        coalesce(p.language, c.language) AS language, c.allocation, c.tolerance,
        c.payment_feed_max_age_hours AS feed_hours,
        (SELECT json_agg(json_build_array(d.ref, d.component, d.due_on, d.amount))
@@ -74,7 +81,13 @@ def read_account(connection: Connection, account_key: str, now: datetime, *, log
 
 
 def _reading(row: dict[str, Any], now: datetime, *, logical: bool) -> AccountReading:
-    zone = row["zone"] if row["zone"] and known_zone(row["zone"]) else None
+    zones = candidate_zones(
+        confirmed=row["zone"] if row["zone_source"] == CONFIRMED else None,
+        stated=row["zone"],
+        region=row["region"],
+        phones=row["phones"] or (),
+    )
+    zone = zones[0] if zones else None
     today = local_date(now, zone or "UTC")
     entries = [_entry(values) for values in row["entries"] or ()]
     dues = [
@@ -106,6 +119,7 @@ def _reading(row: dict[str, Any], now: datetime, *, logical: bool) -> AccountRea
         oldest_due_on=owed.oldest_due_on,
         dpd=owed.dpd,
         zone=zone,
+        zones=zones if len(zones) > 1 else (),
         region=row["region"],
         language=row["language"],
         product=row["product"],

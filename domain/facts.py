@@ -33,7 +33,9 @@ class Facts(BaseModel):
     """Day of the oldest due that is past and unpaid; ``None`` when nothing is past due."""
     dpd: int = 0
     zone: str | None = None
-    """IANA zone of the debtor; ``None`` when it is not known, and then nobody is contacted."""
+    """IANA zone the debtor's days are counted in; ``None`` when it is not known, and then nobody is contacted."""
+    zones: tuple[str, ...] = ()
+    """All zones the debtor may be in, when there are several: a contact must be at a proper hour in each."""
     region: str | None = None
     language: str | None = None
     product: str = ""

@@ -16,6 +16,7 @@ from domain.facts import Facts
 from domain.strategy import Between
 
 FEED_RETRY = timedelta(hours=6)
+LONGEST_SEARCH = 1000
 MUST_BE_PAST_DUE = frozenset({Purpose.COLLECT, Purpose.LOCATE})
 PASSES_A_HOLD = frozenset({Purpose.REQUIRED_NOTICE, Purpose.REPLY, Purpose.SERVICE})
 
@@ -109,8 +110,24 @@ def _outside_hours(admission: Admission) -> Hit | None:
     zone = admission.facts.zone
     if zone is None:
         return None
-    opens = next_opening(admission.now, admission.between, zone, admission.holidays_of)
+    opens = _open_everywhere(admission, admission.now)
+    if opens is None:
+        return Hit("core.step-hours")
     return None if opens <= admission.now else Hit("core.step-hours", opens)
+
+
+def _open_everywhere(admission: Admission, at: datetime) -> datetime | None:
+    """Return the first instant from ``at`` at which the step's hours are open in every zone the debtor may be in.
+
+    ``None`` when that never happens: zones too far apart for a window so short.
+    """
+    zones = admission.facts.zones or (admission.facts.zone or "UTC",)
+    for _ in range(LONGEST_SEARCH):
+        latest = max(next_opening(at, admission.between, zone, admission.holidays_of) for zone in zones)
+        if latest == at:
+            return at
+        at = latest
+    return None
 
 
 LEDGER_CHECKS: tuple[Check, ...] = (
@@ -142,5 +159,7 @@ class LedgerGate:
         if any(hit.until is None for hit in hits):
             return Decision(Verdict.BLOCK, rule_ids)
         until = max(hit.until for hit in hits if hit.until is not None)
-        opens = next_opening(until, admission.between, admission.facts.zone or "UTC", admission.holidays_of)
+        opens = _open_everywhere(admission, until)
+        if opens is None:
+            return Decision(Verdict.BLOCK, rule_ids)
         return Decision(Verdict.DEFER, rule_ids, opens)
