@@ -85,7 +85,8 @@ class AttemptStatus(StrEnum):
     """The life of an attempt.
 
     ``dispatching`` is committed before the provider is called. ``unknown`` is a state of its own: it is reconciled,
-    counted as a contact, and never sent again.
+    counted as a contact, and never sent again. ``covered``: another attempt's message listed this account too, so
+    nothing of its own was sent.
     """
 
     REFUSED = "refused"
@@ -99,6 +100,7 @@ class AttemptStatus(StrEnum):
     UNDELIVERED = "undelivered"
     FAILED = "failed"
     UNSENT = "unsent"
+    COVERED = "covered"
 
 
 FINAL_ATTEMPT = frozenset(
@@ -109,6 +111,7 @@ FINAL_ATTEMPT = frozenset(
         AttemptStatus.UNDELIVERED,
         AttemptStatus.FAILED,
         AttemptStatus.UNSENT,
+        AttemptStatus.COVERED,
     }
 )
 """Statuses that no later report may change back."""
@@ -121,6 +124,7 @@ COUNTS_AS_CONTACT = frozenset(
         AttemptStatus.DELIVERED,
         AttemptStatus.ANSWERED,
         AttemptStatus.UNDELIVERED,
+        AttemptStatus.COVERED,
     }
 )
 """Statuses in which the person may have been reached; what is not known counts."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from domain.case import Ask, CaseState, Close, Contact, GiveUp, HandOver, Refresh, Wait
+from domain.case import Ask, CaseState, Close, Contact, Decided, GiveUp, HandOver, Refresh, Wait
 from domain.codes import Stage
 from domain.decide import advance, decide, stage_of
 from domain.strategy import Strategy
@@ -13,32 +13,36 @@ NEVER = datetime(9999, 12, 31, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """``due_at`` is the business instant at which the case acts next, ``NEVER`` when only a message moves it."""
+    """``due_at`` is the business instant at which the case acts next, ``NEVER`` when only a message moves it.
+
+    ``next_step`` is the step whose contact that act is; ``None`` when it is something else.
+    """
 
     stage: Stage
     step: str | None
     due_at: datetime
     waiting_for: str
+    next_step: str | None = None
 
 
 FARTHEST = 200
 
 
-def foresee(state: CaseState, strategy: Strategy, wait: Wait) -> Wait:
-    """Follow a wait to the instant at which something is really done.
+def foresee(state: CaseState, strategy: Strategy, wait: Wait) -> tuple[Wait, Decided | None]:
+    """Follow a wait to the instant at which something is really done, and say what that will be.
 
     A step whose conditions will not hold is passed over without a word; facts change only by what is recorded, and
     what will take effect by itself is known. So the next act can be told exactly, and nobody wakes up for nothing.
     """
     for _ in range(FARTHEST):
         if wait.until is None or wait.for_world:
-            return wait
+            return wait, None
         later = advance(state, strategy, wait.until)
         coming = decide(later, strategy, wait.until)
         if not isinstance(coming, Wait) or coming.until == wait.until:
-            return wait
+            return wait, coming
         state, wait = later, coming
-    return wait
+    return wait, None
 
 
 def outlook(state: CaseState, strategy: Strategy, now: datetime, *, pending: bool = False) -> Outlook:
@@ -50,10 +54,11 @@ def outlook(state: CaseState, strategy: Strategy, now: datetime, *, pending: boo
     coming = decide(state, strategy, now)
     match coming:
         case Wait():
-            coming = foresee(state, strategy, coming)
-            return Outlook(stage, step, coming.until or NEVER, coming.why)
+            wait, then = foresee(state, strategy, coming)
+            contacts = then.step if isinstance(then, Contact) else None
+            return Outlook(stage, step, wait.until or NEVER, wait.why, contacts)
         case Contact():
-            return Outlook(stage, coming.step, now, f"contacting: step {coming.step}")
+            return Outlook(stage, coming.step, now, f"contacting: step {coming.step}", coming.step)
         case Ask():
             return Outlook(stage, coming.step, now, f"asking a person: {coming.kind}")
         case GiveUp():

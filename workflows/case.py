@@ -136,7 +136,8 @@ class CaseWorkflow:
         common = {"state": self._state, "strategy_digest": self._digest}
         match coming:
             case Wait():
-                await self._wait(foresee(self._state, self._strategy, coming))
+                wait, _ = foresee(self._state, self._strategy, coming)
+                await self._wait(wait)
             case Refresh():
                 self._say(coming.why)
                 await self._record()
