@@ -175,7 +175,7 @@ class ErrorTable:
     def _row(self, status: int, by_code: _Row | None) -> _Row:
         for row in self.content.http.first:
             if row.covers(status):
-                return row
+                return by_code if by_code is not None and by_code.treat is row.treat else row
         if by_code is not None:
             return by_code
         return next((row for row in self.content.http.last if row.covers(status)), _UNLISTED)

@@ -1,0 +1,1 @@
+"""Real providers: the official SDKs over HTTP against a stateful fake."""
