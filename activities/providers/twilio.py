@@ -158,7 +158,7 @@ class _Twilio:
         except AmbiguousSendError as error:
             failed = str(error)
         except (TwilioException, ValueError, TypeError, KeyError) as error:
-            failed = f"http_{getattr(error, 'status', 'unreadable')}"
+            failed = _failure(error)
         else:
             return self._choose(attempt_key, since, listed)
         raise LookUpError(failed)
@@ -304,9 +304,9 @@ class TwilioVoice(_Twilio):
         except TwilioException as error:
             if getattr(error, "status", 0) in {400, 404}:
                 return False
-            failed = f"http_{getattr(error, 'status', 'unreadable')}"
-        except (ValueError, TypeError, KeyError):
-            failed = "unreadable_answer"
+            failed = _failure(error)
+        except (ValueError, TypeError, KeyError) as error:
+            failed = _failure(error)
         else:
             return True
         raise LookUpError(failed)
@@ -322,3 +322,10 @@ def validity_of(message: Outbound, default: int) -> int | None:
 
 def _number(code: object) -> int | None:
     return code if isinstance(code, int) else None
+
+
+def _failure(error: Exception) -> str:
+    """Name a failure by its status; the SDK puts it in different places, and its texts stay here."""
+    answer = error.args[1] if len(error.args) > 1 else None
+    status = getattr(error, "status", None) or getattr(answer, "status_code", None)
+    return "unreadable_answer" if status is None else f"http_{status}"
