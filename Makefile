@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: venv check test demo bench clean
+.PHONY: venv check test drill demo bench clean
 
 venv: $(STAMP)
 
@@ -23,6 +23,9 @@ check: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
+
+drill: $(STAMP)
+	$(BIN)/python -m tests.faults.drill
 
 demo: $(STAMP)
 	$(BIN)/python starter.py demo
