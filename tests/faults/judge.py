@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qs, quote, urlsplit
 
-from activities.providers.base import Accepted, AmbiguousSendError, NotProcessed, Outbound, SendResult
+from activities.providers.base import Accepted, AmbiguousSendError, LookUpError, NotProcessed, Outbound, SendResult
 
 Manner = Literal["answer", "drop", "refuse", "slow", "kill"]
 """How a request is treated. ``drop``: processed, the connection is cut without an answer. ``refuse``: answered 429, not
@@ -143,6 +143,8 @@ class JudgedProvider:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.timeout_seconds)
         try:
             status, body = self._ask(connection, "GET", f"/find?key={quote(attempt_key, safe='')}", None)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise LookUpError(type(error).__name__) from error
         finally:
             connection.close()
         return Accepted(body["id"]) if status == http.client.OK else None
