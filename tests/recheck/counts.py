@@ -100,15 +100,13 @@ def _requests(attempt: Attempt, account: Account, book: Book) -> Iterator[dateti
         if conversed(one) and one.outcome == "callback" and book.recipient(one) == person:
             yield one.at
     for consent in book.consents(person):
-        if consent.state == "given" and consent.scope in {"callback", "call"}:
+        if consent.state == "given" and consent.scope == "callback":
             ends = consent.until_at
             if consent.from_at <= attempt.at and (ends is None or attempt.at < ends):
                 yield consent.from_at
     for event in book.events(attempt):
-        if event.kind == "consent_given" and event.detail.get("type") in {"callback", "call"}:
-            ended = [at for at in (event.until_at, event.ended_at) if at is not None]
-            if event.from_at <= attempt.at and all(at > attempt.at for at in ended):
-                yield event.from_at
+        if event.permits == "callback" and event.stands(attempt.at):
+            yield event.from_at
 
 
 @rule("us.ma.two-per-7d")

@@ -42,19 +42,17 @@ def agreed(attempt: Attempt, book: Book) -> bool:
             if consent.from_at <= attempt.at and ends is not None and attempt.at < ends:
                 return True
     for event in book.events(attempt):
-        if event.kind == "consent_given" and event.detail.get("type") == "time":
-            ended = [at for at in (event.until_at, event.ended_at) if at is not None]
-            if event.from_at <= attempt.at and all(at > attempt.at for at in ended):
-                return any(_within(event, attempt.at, zone) for zone in book.zones(attempt))
+        if event.permits == "time" and event.stands(attempt.at):
+            return any(_within(event, attempt.at, zone) for zone in book.zones(attempt))
     return False
 
 
 def _within(event: Event, at: datetime, zone: str) -> bool:
     try:
-        opens, closes = (time.fromisoformat(str(event.detail[name])) for name in ("from", "to"))
+        opens, closes = (time.fromisoformat(str(event.detail[name])) for name in ("starts", "ends"))
     except (KeyError, ValueError):
         return False
-    weekdays = event.detail.get("weekdays")
+    weekdays = event.detail.get("days")
     local = at.astimezone(ZoneInfo(zone))
     if weekdays and f"{local:%a}".lower() not in {str(day).lower()[:3] for day in weekdays}:
         return False
@@ -184,10 +182,7 @@ def inconvenient(attempt: Attempt, book: Book) -> Iterator[str]:
     if not timed(attempt):
         return
     for event in book.events(attempt):
-        if event.kind != "inconvenient_time":
-            continue
-        ended = [at for at in (event.until_at, event.ended_at) if at is not None]
-        if event.from_at < attempt.at and all(at > attempt.at for at in ended):
+        if event.kind == "inconvenient_time" and event.stands(attempt.at):
             zone = next((zone for zone in book.zones(attempt) if _within(event, attempt.at, zone)), None)
             if zone is not None:
                 yield f"{attempt.channel} at {clock(attempt.at, zone)}, called inconvenient by event {event.key}"

@@ -192,6 +192,16 @@ class Event:
     ended_at: datetime | None
     detail: Mapping[str, Any]
 
+    @property
+    def permits(self) -> str:
+        """What a given consent is for: ``time``, ``callback``, ``channel``, ``number``; empty for other events."""
+        return str(self.detail.get("consent") or self.detail.get("type") or "") if self.kind == "consent_given" else ""
+
+    def stands(self, at: datetime) -> bool:
+        """Whether it had begun and had not ended."""
+        ends = [end for end in (self.until_at, self.ended_at) if end is not None]
+        return self.from_at <= at and all(end > at for end in ends)
+
 
 @dataclass(frozen=True, slots=True)
 class Consent:
@@ -202,6 +212,7 @@ class Consent:
     channel: str | None
     state: str
     scope: str
+    source: str
     from_at: datetime
     until_at: datetime | None
 

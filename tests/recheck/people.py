@@ -134,13 +134,13 @@ def columbia_visits(attempt: Attempt, book: Book) -> Iterator[str]:
 
 @rule("us.nyc.e-optin")
 def opted_in(attempt: Attempt, book: Book) -> Iterator[str]:
-    """6 RCNY 5-77 from 2026-09-01: e-mail and text only with a consent on record."""
+    """6 RCNY 5-77 from 2026-09-01: e-mail and text only with a written consent on record."""
     if attempt.channel not in ELECTRONIC or attempt.purpose in {"reply", "required_notice"}:
         return
     if "us-nyc" not in book.lands(attempt) or book.day(attempt) < NYC_FROM or not consumer(attempt, book):
         return
-    if not consented(attempt, book):
-        yield f"{attempt.channel} without a consent on record"
+    if not consented(attempt, book, written=True):
+        yield f"{attempt.channel} without a written consent on record"
 
 
 @rule("us.dc.e-consent")
@@ -155,8 +155,17 @@ def asked_in_writing(attempt: Attempt, book: Book) -> Iterator[str]:
         yield f"a second {attempt.channel} in 7 days without a consent on record"
 
 
-def consented(attempt: Attempt, book: Book) -> bool:
-    """Whether a consent to messages there, by that medium, was on record and stood."""
+def consented(attempt: Attempt, book: Book, *, written: bool = False) -> bool:
+    """Whether a consent to messages there, by that medium, was on record and stood (in writing, where the law asks)."""
+    if any(
+        (event.kind == "opt_in" or event.permits in {"channel", "number"})
+        and event.stands(attempt.at)
+        and event.channel in {None, attempt.channel}
+        and event.point_key in {None, attempt.point_key}
+        and (event.detail.get("written") is True or not written)
+        for event in book.events(attempt)
+    ):
+        return True
     point = book.point(attempt)
     if point is None:
         return False
@@ -165,25 +174,16 @@ def consented(attempt: Attempt, book: Book) -> bool:
         for consent in book.consents(point.party_key)
         if consent.point_key in {None, point.key}
         and consent.channel in {None, attempt.channel}
-        and consent.scope not in {"time", "callback", "call"}
+        and consent.scope not in {"time", "callback"}
     ]
     known = [consent for consent in dated if consent.from_at <= attempt.at]
-    if known:
-        last = known[-1]
-        return last.state == "given" and (last.until_at is None or attempt.at < last.until_at)
-    if _said_yes(attempt, book):
-        return True
-    return point.consent == "given" and not dated
-
-
-def _said_yes(attempt: Attempt, book: Book) -> bool:
-    return any(
-        event.kind in {"consent_given", "opt_in"}
-        and event.detail.get("type") not in {"time", "callback", "call"}
-        and event.from_at <= attempt.at
-        and all(at > attempt.at for at in (event.until_at, event.ended_at) if at is not None)
-        and event.channel in {None, attempt.channel}
-        for event in book.events(attempt)
+    if not known:
+        return point.consent == "given" and not dated and not written
+    last = known[-1]
+    return (
+        last.state == "given"
+        and (last.until_at is None or attempt.at < last.until_at)
+        and (last.source == "written" or not written)
     )
 
 

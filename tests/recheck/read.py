@@ -98,7 +98,7 @@ _HOLDS = (
     "coalesce(part_amount, 0) AS part_amount, from_at, until_at, released_at FROM holds ORDER BY from_at, key"
 )
 _CONSENTS = (
-    "SELECT party_key, contact_point_key AS point_key, channel, state, scope, from_at, until_at "
+    "SELECT party_key, contact_point_key AS point_key, channel, state, scope, source, from_at, until_at "
     "FROM consents ORDER BY from_at, id"
 )
 _ARRANGEMENTS = "SELECT account_key, kind, status, agreed_at, ended_at FROM arrangements"

@@ -27,10 +27,14 @@ class Stop:
     ended_by: frozenset[str] = frozenset()
     only_channel: bool = False
     only_person: bool = False
+    only_point: bool = False
+    only_written: bool = False
 
 
 _OPT_OUT = Stop("us.fed.medium-optout", only_channel=True, ended_by=frozenset({"opt_in", "consent_given"}))
-_DISPUTE = Stop("us.fed.dispute-hold", passes=_NOTICES, ended_by=frozenset({"verification_sent"}))
+_DISPUTE = Stop("us.fed.dispute-hold", passes=_NOTICES, ended_by=frozenset({"verification_sent"}), only_written=True)
+_CEASE = Stop("us.fed.cease", passes=_NOTICES, only_written=True)
+_WORK = Stop("us.fed.workplace", only_point=True)
 _WRONG = Stop("core.wrong-party", passes=frozenset())
 STOPS: dict[str, Stop] = {
     # 47 CFR 64.1200(a)(10) (us.tcpa.revocation), MIIT order 31 (cn.sms-commercial), carrier practice (cn.sms-optout)
@@ -44,8 +48,8 @@ STOPS: dict[str, Stop] = {
     "call_stop": _OPT_OUT,
     "consent_withdrawn": _OPT_OUT,
     # 1006.6(c), 15 USC 1692c(c): the three notices remain
-    "cease_communication": Stop("us.fed.cease", passes=_NOTICES),
-    "refuse_to_pay": Stop("us.fed.cease", passes=_NOTICES),
+    "cease_communication": _CEASE,
+    "refuse_to_pay": _CEASE,
     # Reg F, section 6(b)(2)
     "attorney_represented": Stop(
         "us.fed.attorney", roles=frozenset({"attorney"}), ended_by=frozenset({"attorney_withdrawn"})
@@ -76,9 +80,9 @@ STOPS: dict[str, Stop] = {
     # GB/T 45251-2025, CBA guideline
     "third_party_refusal": Stop("cn.third-party-refusal", passes=frozenset(), only_person=True),
     # 1006.6(b)(3), 15 USC 1692c(a)(3), 940 CMR 7.04
-    "employer_prohibits": Stop("us.fed.workplace"),
-    "work_optout": Stop("us.fed.workplace"),
-    "inconvenient_place": Stop("us.fed.workplace"),
+    "employer_prohibits": _WORK,
+    "work_optout": _WORK,
+    "inconvenient_place": _WORK,
     # Card measures art. 70; elsewhere a rule of the house
     "plan_performing": Stop("plan_performing", passes=_NOTICES | {"service"}),
 }
@@ -100,6 +104,7 @@ def standing(event: Event, stop: Stop, attempt: Attempt, book: Book) -> bool:
         return False
     return not any(
         other.kind in stop.ended_by
+        and other.permits not in {"time", "callback"}
         and event.from_at <= other.from_at < attempt.at
         and (other.scope, other.point_key, other.account_key) == (event.scope, event.point_key, event.account_key)
         and other.channel in {None, event.channel}
@@ -135,6 +140,10 @@ def _same_medium(event: Event, attempt: Attempt, book: Book) -> bool:
 def _free(event: Event, stop: Stop, attempt: Attempt, book: Book) -> bool:
     """Whether the attempt may pass in spite of the event."""
     if stop.only_channel and not _same_medium(event, attempt, book):
+        return True
+    if stop.only_written and (event.detail.get("form") in {"oral", "sms"} or event.detail.get("part_amount")):
+        return True
+    if stop.only_point and (event.point_key is None or event.point_key != attempt.point_key):
         return True
     if stop.only_person and event.party_key is not None and event.party_key != book.recipient(attempt):
         return True
