@@ -17,8 +17,9 @@ from tests.fakes.rules import Fault, Rule
 from tests.fakes.sendgrid_api import SendGrid, facts_of
 from tests.fakes.sendgrid_api import refusal as sendgrid_refusal
 from tests.fakes.state import Answer, Call, Recorded, State, header
-from tests.fakes.twilio_api import Twilio, attempt_of, fields_of
-from tests.fakes.twilio_api import refusal as twilio_refusal
+from tests.fakes.twilio_answers import attempt_of, fields_of
+from tests.fakes.twilio_answers import refusal as twilio_refusal
+from tests.fakes.twilio_api import Twilio
 
 EARLY_SECONDS = 10.0
 HOLD_SECONDS = 60.0

@@ -10,7 +10,8 @@ from urllib.parse import urljoin
 from uuid import uuid4
 
 from tests.fakes.state import Call, State, now
-from tests.fakes.twilio_api import Form, Twilio
+from tests.fakes.twilio_answers import Form
+from tests.fakes.twilio_api import Twilio
 
 MOST_REQUESTS = 30
 _EVENT_OF = {"initiated": "initiated", "ringing": "ringing", "in-progress": "answered"}
@@ -78,8 +79,8 @@ class Conversation:
             match verb.tag:
                 case "Gather":
                     self._hear(verb)
-                    if self._digits:
-                        keys = self._digits.pop(0)
+                    if self._digits or verb.get("actionOnEmptyResult") == "true":
+                        keys = self._digits.pop(0) if self._digits else ""
                         keys = keys[: int(verb.get("numDigits") or len(keys))]
                         self._call.transcript.append({"pressed": keys})
                         return urljoin(url, verb.get("action") or url), [("Digits", keys), ("FinishedOnKey", "")]

@@ -1,74 +1,30 @@
 """Twilio's Messages and Calls: what is asked, what is kept, what is answered, what is called back."""
 
-import json
-import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import parse_qs, parse_qsl, quote, urldefrag, urlencode, urlsplit
+from urllib.parse import parse_qs, parse_qsl, quote, urldefrag, urlencode
 from uuid import uuid4
 
 from tests.fakes.courier import BlockedTargetError, Reply
 from tests.fakes.rules import Rule, Step
 from tests.fakes.signing import twilio_signature
 from tests.fakes.state import MESSAGE_RANK, Answer, Call, Message, State, now, stamp
-
-Form = list[tuple[str, str]]
-
-_NUMBER = re.compile(r"^\+[1-9]\d{6,14}$")
-_ADDRESS = re.compile(r"^https?://[^\s/]+")
-_GSM = set(
-    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§"
-    "¿abcdefghijklmnopqrstuvwxyzäöñüà^{}\\[~]|€"
+from tests.fakes.twilio_answers import (
+    ADDRESS,
+    MAGIC_CALL,
+    MAGIC_FROM,
+    MAGIC_TO,
+    NUMBER,
+    START,
+    STOP,
+    Form,
+    Refusal,
+    as_json,
+    attempt_of,
+    refusal,
+    segments_of,
 )
-_MAGIC_TO = {"+15005550001": 21211, "+15005550002": 21612, "+15005550003": 21408, "+15005550004": 21610}
-_MAGIC_TO |= {"+15005550009": 21614}
-_MAGIC_FROM = {"+15005550001": 21212, "+15005550007": 21606, "+15005550008": 21611}
-_MAGIC_CALL = {"+15005550001": 21217, "+15005550002": 21214, "+15005550003": 21215, "+15005550004": 21216}
-_STOP = {"STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "REVOKE", "OPTOUT"}
-_START = {"START", "YES", "UNSTOP"}
-
-
-class Refusal(Exception):  # noqa: N818 - an answer, not a mistake
-    """A request that Twilio refuses with a code of its own."""
-
-    def __init__(self, code: int, message: str, status: int = 400) -> None:
-        super().__init__(message)
-        self.answer = refusal(status, code, message)
-
-
-def refusal(status: int, code: int, message: str) -> Answer:
-    """Return an error as the 2010 API words it."""
-    more = f"https://www.twilio.com/docs/errors/{code}"
-    return _json(status, {"code": code, "message": message, "more_info": more, "status": status})
-
-
-def _json(status: int, content: object) -> Answer:
-    return Answer(status, json.dumps(content).encode(), {"Content-Type": "application/json; charset=utf-8"})
-
-
-def fields_of(body: bytes) -> Form:
-    """Read a form; empty values count."""
-    return parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
-
-
-def attempt_of(form: Form) -> str:
-    """Return the caller's own key, as it stands in the callback address."""
-    for name, value in form:
-        if name in {"StatusCallback", "Url"}:
-            found = parse_qs(urlsplit(value).query).get("attempt")
-            if found:
-                return found[0]
-    return ""
-
-
-def segments_of(text: str) -> int:
-    """Return how many segments a text takes: 160 or 153 of GSM-7, 70 or 67 of UCS-2."""
-    if set(text) <= _GSM:
-        length = sum(2 if letter in "^{}\\[~]|€" else 1 for letter in text)
-        return 1 if length <= 160 else -(-length // 153)
-    length = len(text.encode("utf-16-be")) // 2
-    return 1 if length <= 70 else -(-length // 67)
 
 
 class Twilio:
@@ -106,7 +62,7 @@ class Twilio:
             state.processed_of[message.attempt] += 1
         if state.config.auto or (rule is not None and rule.life is not None):
             self._live(message, rule)
-        return _json(201, self.message_view(message)), message
+        return as_json(201, self.message_view(message)), message
 
     def _check_message(self, asked: dict[str, str]) -> None:
         to, sender, service = asked.get("To", ""), asked.get("From"), asked.get("MessagingServiceSid")
@@ -114,7 +70,7 @@ class Twilio:
             raise Refusal(21604, "A 'To' phone number is required.")
         if sender is None and service is None:
             raise Refusal(21603, "A 'From' phone number is required.")
-        if not _NUMBER.match(to):
+        if not NUMBER.match(to):
             raise Refusal(21211, f"The 'To' number {to} is not a valid phone number.")
         body = asked.get("Body", "")
         if not body:
@@ -125,9 +81,9 @@ class Twilio:
         if not validity.isdigit() or not 1 <= int(validity) <= 36_000:
             raise Refusal(20001, f"ValidityPeriod {validity} is out of range.")
         callback = asked.get("StatusCallback")
-        if callback is not None and not _ADDRESS.match(callback):
+        if callback is not None and not ADDRESS.match(callback):
             raise Refusal(21609, f"The StatusCallback URL {callback} is not a valid URL.")
-        code = _MAGIC_TO.get(to) or _MAGIC_FROM.get(sender or "")
+        code = MAGIC_TO.get(to) or MAGIC_FROM.get(sender or "")
         if code is None and (service or sender or "", to) in self.state.opted_out:
             code = 21610
         if code is not None:
@@ -203,9 +159,9 @@ class Twilio:
             state.messages[sid] = Message(
                 sid, to, sender, service, body, "received", None, None, "", segments_of(body), now(), inbound=True
             )
-            if word in _STOP:
+            if word in STOP:
                 state.opted_out.add((to, sender))
-            elif word in _START:
+            elif word in START:
                 state.opted_out.discard((to, sender))
         form = {
             "MessageSid": sid,
@@ -220,8 +176,8 @@ class Twilio:
             "SmsStatus": "received",
             "ApiVersion": "2010-04-01",
         }
-        if word in _STOP | _START:
-            form["OptOutType"] = "STOP" if word in _STOP else "START"
+        if word in STOP | START:
+            form["OptOutType"] = "STOP" if word in STOP else "START"
         state.courier.submit(sid, lambda: self.call_back(sid, url, list(form.items())))
 
     # --- calls --------------------------------------------------------------------------------------------------
@@ -231,13 +187,13 @@ class Twilio:
         asked, state = dict(form), self.state
         to, sender = asked.get("To", ""), asked.get("From")
         try:
-            if not _NUMBER.match(to):
+            if not NUMBER.match(to):
                 raise Refusal(21211, f"Invalid 'To' phone number: {to}")
             if not sender:
                 raise Refusal(21213, "Caller phone number is required")
-            if not _ADDRESS.match(asked.get("Url", "")) and not asked.get("Twiml"):
+            if not ADDRESS.match(asked.get("Url", "")) and not asked.get("Twiml"):
                 raise Refusal(21205, "Url parameter is required.")
-            code = _MAGIC_CALL.get(to) or (21212 if sender == "+15005550001" else None)
+            code = MAGIC_CALL.get(to) or (21212 if sender == "+15005550001" else None)
             if code is not None:
                 raise Refusal(code, f"The call to {to} was refused.")
         except Refusal as refused:
@@ -261,7 +217,7 @@ class Twilio:
             state.calls[call.sid] = call
             state.counters["calls.create.processed"] += 1
             state.processed_of[call.attempt] += 1
-        return _json(201, self.call_view(call)), call
+        return as_json(201, self.call_view(call)), call
 
     def call_view(self, call: Call) -> dict[str, Any]:
         """Return a call as Twilio shows it."""
@@ -313,7 +269,7 @@ class Twilio:
                 call.ended = now()
             if "Url" in asked:
                 call.redirect = asked["Url"]
-            return _json(200, self.call_view(call))
+            return as_json(200, self.call_view(call))
 
     # --- both ---------------------------------------------------------------------------------------------------
 
@@ -349,15 +305,15 @@ class Twilio:
             "start": page * size,
             "uri": at(page),
         }
-        return _json(200, content)
+        return as_json(200, content)
 
     def fetch(self, sid: str) -> Answer:
         """Show one message or call."""
         with self.state.lock:
             message, call = self.state.messages.get(sid), self.state.calls.get(sid)
             if message is not None:
-                return _json(200, self.message_view(message))
-            return self.missing(sid) if call is None else _json(200, self.call_view(call))
+                return as_json(200, self.message_view(message))
+            return self.missing(sid) if call is None else as_json(200, self.call_view(call))
 
     @staticmethod
     def missing(sid: str) -> Answer:

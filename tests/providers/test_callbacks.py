@@ -1,6 +1,9 @@
 """What providers tell us, as the fake tells it: signed so that the official verifiers agree, late, twice, reversed."""
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from urllib.parse import parse_qsl
 
@@ -311,3 +314,22 @@ def test_the_fake_knows_nothing_of_the_project() -> None:
         lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines()]
         imported = [words[1].split(".")[0] for words in lines if words[:1] in (["import"], ["from"]) and len(words) > 1]
         assert not set(imported) & set(ours), path.name
+
+
+def test_the_fake_runs_as_a_process_of_its_own_and_stops_when_told() -> None:
+    command = [sys.executable, "-m", "tests.fakes", "--seed", "5", "--manual"]
+    root = Path(__file__).resolve().parents[2]
+    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            ready = json.loads(process.stdout.readline())
+            client = FakeClient(ready["url"])
+            client.wait()
+            assert isinstance(MAKERS[SMS](ready["url"]).send(message(SMS)), Accepted)
+            assert client.configure()["webhook_key"] == ready["webhook_key"]
+            assert client.totals()["processed"] == {KEY: 1}
+        finally:
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(20) in {0, -signal.SIGTERM}
+            assert process.stderr is not None
+            assert "Traceback" not in process.stderr.read()

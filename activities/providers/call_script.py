@@ -1,0 +1,106 @@
+"""The words of automated calls: one script for each language, in two parts.
+
+What may be heard by anybody who picks up cannot even name what belongs to a debt: a script that tries is refused when
+it is read. Scripts are data people edit: ``policies/templates/<language>/call-dialogue.yaml``.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+from jinja2 import StrictUndefined, TemplateError, meta
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+SCRIPT = "call-dialogue.yaml"
+FALLBACK_LANGUAGE = "en"
+NEUTRAL = frozenset({"caller_name", "recipient_name", "contact_person", "call_back_number", "check_length"})
+OF_THE_DEBT = frozenset({"amount", "creditor_name", "collector_name", "reference"})
+
+
+class ScriptError(Exception):
+    """A script cannot be used. Names the file and the line of the script."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class _Say(_Part):
+    language: str
+    voice: str
+
+
+class _Before(_Part):
+    greet: str
+    ask_birth_year: str
+    ask_last_digits: str
+    ask_again: str
+    not_confirmed: str
+    not_understood: str
+    wrong_person: str
+    stopped: str
+    goodbye: str
+    machine: str
+
+
+class _After(_Part):
+    about: str
+    third_party_first: str
+    third_party_later: str
+    menu_pay_link: str
+    menu_agent: str
+    menu_wrong_person: str
+    menu_stop: str
+    pay_link: str
+    agent: str
+    agent_closed: str
+
+
+class Script(_Part):
+    """One language."""
+
+    say: _Say
+    before: _Before
+    after: _After
+
+
+class Scripts:
+    """The scripts of one folder of templates, one for each language. Immutable: threads share them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._env = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
+        self._scripts = {path.parent.name: self._read(path) for path in sorted(folder.glob(f"*/{SCRIPT}"))}
+        if FALLBACK_LANGUAGE not in self._scripts:
+            raise ScriptError(f"{FALLBACK_LANGUAGE}/{SCRIPT} is missing")
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The languages there are scripts for."""
+        return tuple(self._scripts)
+
+    def _read(self, path: Path) -> Script:
+        name = f"{path.parent.name}/{path.name}"
+        try:
+            script = Script.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+            for part, allowed in ((script.before, NEUTRAL), (script.after, NEUTRAL | OF_THE_DEBT)):
+                for line, text in part.model_dump().items():
+                    if strange := meta.find_undeclared_variables(self._env.parse(text)) - allowed:
+                        raise ScriptError(f"{name}: {line} may not use {', '.join(sorted(strange))}")
+        except ValidationError as error:
+            first = error.errors(include_input=False, include_url=False)[0]
+            raise ScriptError(f"{name}: {'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from None
+        except (OSError, ValueError, yaml.YAMLError, TemplateError) as error:
+            raise ScriptError(f"{name}: {error}") from None
+        return script
+
+    def look_up(self, language: str) -> Script:
+        """Return the script of a language, else of its base language, else the English one."""
+        for tongue in (language, language.partition("-")[0]):
+            if tongue in self._scripts:
+                return self._scripts[tongue]
+        return self._scripts[FALLBACK_LANGUAGE]
+
+    def render(self, text: str, values: Mapping[str, object]) -> str:
+        """Fill in one line."""
+        return self._env.from_string(text).render(values)
