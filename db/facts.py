@@ -15,6 +15,7 @@ from domain.calendar import local_date, start_of_day
 from domain.codes import Actor, CloseReason, EntryKind, HoldReason
 from domain.facts import Facts, Holding
 from domain.position import Allocation, Due, Entry, Position, position
+from domain.state_events import BARS_THE_LADDER, StateKind
 from domain.zones import candidate_zones
 
 CONFIRMED = "confirmed"
@@ -37,6 +38,11 @@ SELECT a.key, a.external_id, a.creditor, a.collector, a.currency, a.product, a.a
        (SELECT json_agg(json_build_array(h.reason, h.scope, h.from_at, h.until_at, h.released_at, h.part_amount))
           FROM holds h WHERE (h.account_key = a.key AND h.scope IN ('account', 'part'))
                           OR (h.debtor_key = a.debtor_key AND h.scope = 'debtor')) AS holds,
+       (SELECT json_agg(json_build_array(s.kind, s.from_at, s.until_at, s.ended_at)) FROM state_events s
+         WHERE s.kind = ANY(%(stops)s)
+           AND ((s.account_key = a.key AND s.scope = 'account' AND (s.kind <> 'cease_communication'
+                                                                    OR s.collector = a.collector))
+             OR (s.debtor_key = a.debtor_key AND s.scope = 'debtor'))) AS stops,
        (SELECT array_agg(DISTINCT n.kind) FROM contact_points n
          WHERE n.party_key = p.key AND n.state IN ('unconfirmed', 'confirmed') AND n.consent <> 'withdrawn') AS kinds,
        CASE WHEN c.payment_feed_max_age_hours IS NOT NULL THEN
@@ -71,7 +77,9 @@ def read_facts(
     connection: Connection, account_keys: Sequence[str], now: datetime, *, logical: bool
 ) -> dict[str, AccountReading]:
     """Return the reading of every account that exists, as of ``now``."""
-    rows = connection.exec_driver_sql(_READ, {"keys": list(account_keys), "logical": logical}).mappings()
+    rows = connection.exec_driver_sql(
+        _READ, {"keys": list(account_keys), "logical": logical, "stops": list(BARS_THE_LADDER)}
+    ).mappings()
     return {row["key"]: _reading(dict(row), now, logical=logical) for row in rows}
 
 
@@ -105,8 +113,14 @@ def _reading(row: dict[str, Any], now: datetime, *, logical: bool) -> AccountRea
         tolerance=int(row["tolerance"].get(row["currency"], 0)),
     )
     holding, hold_change = _holding(row["holds"] or (), owed, now)
+    stops, stop_change = _stops(row["stops"] or (), now)
     closing_known = row["closing"] is not None and (not logical or row["closing_at"] <= now)
-    changes = [hold_change, _next_due(owed, today, zone), *_dated(entries, today, now, zone, logical=logical)]
+    changes = [
+        hold_change,
+        stop_change,
+        _next_due(owed, today, zone),
+        *_dated(entries, today, now, zone, logical=logical),
+    ]
     own_change = min((at for at in changes if at is not None), default=None)
     world_at: datetime | None = row["world_at"]
     awaits_world = world_at is not None and (own_change is None or world_at <= own_change)
@@ -132,6 +146,7 @@ def _reading(row: dict[str, Any], now: datetime, *, logical: bool) -> AccountRea
         phone_known="phone" in kinds,
         address_known="address" in kinds,
         hold=holding,
+        stops=stops,
         closing=CloseReason(row["closing"]) if closing_known else None,
         cured_by=CloseReason.PAID if owed.past_due == 0 and owed.balance <= 0 else None,
         next_change_at=world_at if awaits_world else own_change,
@@ -176,6 +191,8 @@ def _holding(rows: Sequence[Sequence[Any]], owed: Position, now: datetime) -> tu
         if starts > now:
             changes.append(starts)
             continue
+        if released is not None:
+            until = released if until is None else min(until, released)
         if until is not None:
             if until <= now:
                 continue
@@ -187,6 +204,24 @@ def _holding(rows: Sequence[Sequence[Any]], owed: Position, now: datetime) -> tu
         standing.append(Holding(reason=HoldReason(reason), until=until))
     longest = max(standing, key=lambda hold: (hold.until is None, hold.until or now), default=None)
     return longest, min(changes, default=None)
+
+
+def _stops(rows: Sequence[Sequence[Any]], now: datetime) -> tuple[tuple[StateKind, ...], datetime | None]:
+    """Return the events that bar steps of the ladder, and when that changes next by itself."""
+    standing: set[StateKind] = set()
+    changes: list[datetime] = []
+    for kind, from_text, *end_texts in rows:
+        starts = datetime.fromisoformat(from_text)
+        ends = min((datetime.fromisoformat(text) for text in end_texts if text is not None), default=None)
+        if ends is not None and ends <= now:
+            continue
+        if starts > now:
+            changes.append(starts)
+            continue
+        if ends is not None:
+            changes.append(ends)
+        standing.add(StateKind(kind))
+    return tuple(sorted(standing)), min(changes, default=None)
 
 
 def _next_due(owed: Position, today: date, zone: str | None) -> datetime | None:

@@ -565,6 +565,8 @@ state_events = Table(
     _at("ended_at", null=True),
     _text("ended_by", null=True),
     Column("detail", JSONB, nullable=False, server_default="{}"),
+    Column("ends", ARRAY(Text), nullable=False, server_default="{}"),
+    _text("ends_event", null=True),
     _text("event_id"),
     _text("source"),
     _text("actor"),
@@ -576,8 +578,8 @@ state_events = Table(
     Index(None, "target", "kind"),
 )
 """What became of a person, a debt or a number. ``target`` is the key of whom it concerns (for a number the oldest
-contact point with that value), so that the same event told to two cases is one row. For a row that ends others,
-``until_at`` is when the end takes effect. ``detail`` holds codes, dates and amounts only."""
+contact point with that value), so that the same event told to two cases is one row. ``ends`` are the kinds it ends for
+its target, ``ends_event`` the one event; then ``until_at`` is when that takes effect. ``detail`` holds codes only."""
 
 consents = Table(
     "consents",

@@ -156,10 +156,11 @@ class Ask(Act):
 
 
 class GiveUp(Act):
-    """The open work item was not worked in time."""
+    """The open work item was not worked in time, or is ``withdrawn``: nobody may work it any more."""
 
     item: str
     requeue: bool
+    withdrawn: bool = False
 
 
 class Refresh(Act):
@@ -237,6 +238,7 @@ class GiveUpRequest(Request):
 
     item: OpenItem
     requeue: bool
+    withdrawn: bool = False
 
 
 class GiveUpReport(BaseModel):
@@ -245,6 +247,7 @@ class GiveUpReport(BaseModel):
     kind: Literal["give_up"] = "give_up"
     item: str
     requeued_until: AwareDatetime | None = None
+    withdrawn: bool = False
     at: AwareDatetime
     facts: Facts
 

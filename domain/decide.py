@@ -39,10 +39,11 @@ from domain.conditions import holds
 from domain.facts import Facts
 from domain.messages import Received
 from domain.schedule import Anchors, step_due
+from domain.stops import barred, barred_altogether, no_contact, withdrawn, words_of_hold, words_of_stops
 from domain.strategy import GoTo, Step, Strategy
 
 SETTLED_BY_FACTS = frozenset(
-    {"core.not-past-due", "core.closed", "core.hold", "core.zone-unknown", "core.payment-feed-stale"}
+    {"core.not-past-due", "core.closed", "core.hold", "core.stopped", "core.zone-unknown", "core.payment-feed-stale"}
 )
 """Refusals that the facts explain: the rung stays, and ``decide`` acts on the facts."""
 
@@ -98,9 +99,8 @@ def _awaiting_world(change: datetime, now: datetime) -> Wait:
 def _planned(state: CaseState, strategy: Strategy, now: datetime) -> Decided:
     """Say what would be done if only the ladder mattered."""
     facts, item = state.facts, state.item
-    if facts.hold is not None:
-        when = "an event ends it" if facts.hold.until is None else f"{facts.hold.until:%Y-%m-%d %H:%M} UTC"
-        return Wait(until=None, why=f"on hold ({facts.hold.reason}) until {when}")
+    if (resting := _resting(state, strategy)) is not None:
+        return resting
     if item is not None:
         if item.expires_at is not None and item.expires_at <= now:
             return _give_up(item, strategy)
@@ -113,15 +113,33 @@ def _planned(state: CaseState, strategy: Strategy, now: datetime) -> Decided:
         return Wait(until=None, why="the debtor's time zone is unknown: waiting for data repair")
     rung = next_rung(state, strategy, now)
     if rung.step is None or rung.due is None:
-        if strategy.at_end == "review" and "ladder_ended" not in state.asked:
-            return Ask(kind=TaskKind.REVIEW, step=None, seq=state.seq + 1, reason="ladder_ended")
-        return Wait(until=None, why="the ladder has ended: waiting for the debtor or a decision")
+        return _at_the_end(state, strategy)
     if rung.due > now:
         return Wait(until=rung.due, why=f"step {rung.step.id} ({rung.step.via}) is due")
     seq = state.cursor.open_seq if rung.index == state.cursor.index else None
     if rung.step.task_kind is None:
         return Contact(step=rung.step.id, seq=seq or state.seq + 1)
     return Ask(kind=rung.step.task_kind, step=rung.step.id, seq=seq or state.seq + 1)
+
+
+def _resting(state: CaseState, strategy: Strategy) -> GiveUp | Wait | None:
+    """Say what is done while a hold or an event bars everything: take back what is open, then wait in place."""
+    facts, item = state.facts, state.item
+    if item is not None and withdrawn(facts, strategy, item):
+        return GiveUp(item=item.key, requeue=False, withdrawn=True)
+    if facts.hold is not None:
+        return Wait(until=None, why=words_of_hold(facts.hold))
+    if barred_altogether(facts):
+        return Wait(until=None, why=words_of_stops(facts))
+    return None
+
+
+def _at_the_end(state: CaseState, strategy: Strategy) -> Ask | Wait:
+    if no_contact(state.facts):
+        return Wait(until=None, why=words_of_stops(state.facts))
+    if strategy.at_end == "review" and "ladder_ended" not in state.asked:
+        return Ask(kind=TaskKind.REVIEW, step=None, seq=state.seq + 1, reason="ladder_ended")
+    return Wait(until=None, why="the ladder has ended: waiting for the debtor or a decision")
 
 
 def _give_up(item: OpenItem, strategy: Strategy) -> GiveUp:
@@ -192,6 +210,8 @@ def _passed_over(state: CaseState, strategy: Strategy, index: int) -> bool:
     step, history = strategy.steps[index], state.history
     if history.unworked and step.via in NEVER_AFTER_UNWORKED:
         return True
+    if barred(state.facts, step):
+        return True
     tried = Tried(tries=history.tries, rpcs=history.rpcs, dispositions=frozenset(history.dispositions))
     if not holds(step.only_if, state.facts, tried):
         return True
@@ -242,7 +262,8 @@ def _due(state: CaseState, strategy: Strategy, index: int) -> datetime | None:
 
 def advance(state: CaseState, strategy: Strategy, now: datetime) -> CaseState:
     """Move the cursor past the steps that were passed over, so that they stay passed over."""
-    if state.facts.zone is None or state.item is not None or state.facts.hold is not None:
+    facts = state.facts
+    if facts.zone is None or state.item is not None or facts.hold is not None or barred_altogether(facts):
         return state
     rung = next_rung(state, strategy, now)
     if rung.index == state.cursor.index:
@@ -255,7 +276,7 @@ def advance(state: CaseState, strategy: Strategy, now: datetime) -> CaseState:
 
 def stage_of(state: CaseState, strategy: Strategy) -> Stage:
     """Return the stage for lists: the kind of the step that was done last, or of the next one."""
-    if state.facts.hold is not None:
+    if state.facts.hold is not None or barred_altogether(state.facts):
         return Stage.HELD
     if state.item is not None and state.item.step is not None:
         return _stage_of_step(strategy.steps[strategy.index_of(state.item.step)])
@@ -358,6 +379,8 @@ def _apply_give_up(state: CaseState, strategy: Strategy, report: GiveUpReport) -
         return state, []
     if report.requeued_until is not None:
         return state.model_copy(update={"item": item.model_copy(update={"expires_at": report.requeued_until})}), []
+    if report.withdrawn:  # nobody failed to work it: the step is asked for anew, or passed over, when that ends
+        return state.model_copy(update={"item": None}), []
     history = state.history.model_copy(update={"unworked": True})
     state = state.model_copy(update={"item": None, "history": history})
     if item.step is None:

@@ -9,6 +9,7 @@ from datetime import date
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from domain.codes import Actor, CloseReason, HoldReason
+from domain.state_events import StateKind
 
 
 class Holding(BaseModel):
@@ -48,6 +49,8 @@ class Facts(BaseModel):
     phone_known: bool = False
     address_known: bool = False
     hold: Holding | None = None
+    stops: tuple[StateKind, ...] = ()
+    """What bars steps of the ladder for as long as it stands: a cease, a death, a debt that is time-barred."""
     closing: CloseReason | None = None
     """Set when somebody decided that the case ends: recalled, sold, settled, deceased, ..."""
     cured_by: CloseReason | None = None

@@ -62,7 +62,8 @@ def outlook(state: CaseState, strategy: Strategy, now: datetime, *, pending: boo
         case Ask():
             return Outlook(stage, coming.step, now, f"asking a person: {coming.kind}")
         case GiveUp():
-            return Outlook(stage, step, now, "an item was not worked in time")
+            why = "an item is taken back" if coming.withdrawn else "an item was not worked in time"
+            return Outlook(stage, step, now, why)
         case Refresh():
             return Outlook(stage, step, now, coming.why)
         case HandOver():

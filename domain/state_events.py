@@ -213,6 +213,14 @@ class Told:
         """Return the row of the table."""
         return MEANINGS[self.kind]
 
+    @property
+    def moves_the_ladder(self) -> bool:
+        """Whether a case decides otherwise because of it; all else is for the gate alone."""
+        if self.ends_event is not None:
+            return True
+        kinds = (self.kind, *self.meaning.ends, *(() if self.ends_kind is None else (self.ends_kind,)))
+        return any(MEANINGS[kind].hold or MEANINGS[kind].bars for kind in kinds)
+
     def until_at(self, zone: str) -> datetime | None:
         """Return when it ends by itself: as told, else after the days of the table; ``None``: an event must end it."""
         if self.until is not None:
@@ -227,3 +235,36 @@ def bars(kind: StateKind, channel: Channel, purpose: Purpose) -> bool:
     """Whether an event of this kind, while it stands, bars a step of the ladder."""
     meaning = MEANINGS[kind]
     return channel in meaning.bars and purpose not in meaning.passes
+
+
+OUTCOMES_THAT_TELL: Mapping[str, tuple[StateKind, Mapping[str, object]]] = {
+    "dispute": (_K.DISPUTE, {"form": "oral"}),
+    "wrong_number": (_K.WRONG_PARTY, {}),
+    "wrong_party": (_K.WRONG_PARTY, {}),
+    "attorney": (_K.ATTORNEY, {"form": "oral", "attorney_known": False}),
+    "bankruptcy": (_K.BANKRUPTCY_FILED, {}),
+    "deceased": (_K.DECEASED, {}),
+}
+"""Dispositions of calls and visits that tell a state event by themselves."""
+
+
+def told_by_outcome(
+    disposition: str, *, event_id: str, at: datetime, account_key: str, actor: str, contact_point: str | None
+) -> Told | None:
+    """Return the state event that a call or visit tells; ``None`` for most, and for a wrong number nobody named."""
+    found = OUTCOMES_THAT_TELL.get(disposition)
+    if found is None:
+        return None
+    kind, detail = found
+    if MEANINGS[kind].scope is StateScope.NUMBER and contact_point is None:
+        return None
+    return Told(
+        kind=kind,
+        event_id=f"{event_id}/{disposition}",
+        at=at,
+        account_key=account_key,
+        actor=actor,
+        source="agent",
+        contact_point_key=contact_point if MEANINGS[kind].scope is StateScope.NUMBER else None,
+        detail=detail,
+    )

@@ -158,11 +158,12 @@ class CaseWorkflow:
             case Ask():
                 await self._ask(coming, common)
             case GiveUp():
+                asked = {"item": self._state.item, "requeue": coming.requeue, "withdrawn": coming.withdrawn}
                 given_up = await self._ledger(
                     signatures.GIVE_UP,
-                    GiveUpRequest.model_validate({**common, "item": self._state.item, "requeue": coming.requeue}),
+                    GiveUpRequest.model_validate({**common, **asked}),
                     GiveUpReport,
-                    f"item {coming.item} was not worked",
+                    f"item {coming.item} " + ("is taken back" if coming.withdrawn else "was not worked"),
                 )
                 self._fold(given_up)
             case HandOver():

@@ -43,6 +43,8 @@ def upgrade() -> None:
     sa.Column('ended_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('ended_by', sa.Text(), nullable=True),
     sa.Column('detail', postgresql.JSONB(astext_type=sa.Text()), server_default='{}', nullable=False),
+    sa.Column('ends', sa.ARRAY(sa.Text()), server_default='{}', nullable=False),
+    sa.Column('ends_event', sa.Text(), nullable=True),
     sa.Column('event_id', sa.Text(), nullable=False),
     sa.Column('source', sa.Text(), nullable=False),
     sa.Column('actor', sa.Text(), nullable=False),
