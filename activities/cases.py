@@ -4,6 +4,7 @@ Each activity is one transaction that begins with the locks of the persons, and 
 """
 
 import asyncio
+import hashlib
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Protocol
@@ -19,10 +20,12 @@ from activities.signatures import ASK, CLOSE_EPISODE, GIVE_UP, HAND_OVER, RECORD
 from db import work
 from db.cases import close_case, read_case, show_case
 from db.facts import AccountReading, read_account, read_facts
-from db.inbound import FAN_OUT, Recorder
+from db.inbound import Recorder, told_by
 from db.locks import lock_persons
 from db.record import append_event
+from db.state_events import concern_of
 from db.strategies import StrategyBook
+from db.work_outcomes import FAN_OUT
 from domain.calendar import add_period, next_opening
 from domain.case import (
     AskReport,
@@ -44,7 +47,8 @@ from domain.codes import TaskKind
 from domain.decide import LAST_REASONS, apply, item_expiry
 from domain.messages import Received
 from domain.outlook import outlook
-from domain.strategy import Period, Strategy
+from domain.stops import barred
+from domain.strategy import Period, Step, Strategy
 
 _WORKED = frozenset({"record_call_outcome", "record_visit_outcome"})
 _DAY = Period(count=1, unit="day")
@@ -103,7 +107,7 @@ class CaseActivities:
         strategy = self._book.by_digest(request.strategy_digest)
         self._checkpoint(Place.RECORD_ENTERED, state.case_key)
         with self._engine.begin() as connection:
-            lock_persons(connection, self._concerned(state, request.messages))
+            lock_persons(connection, *self._concerned(state, request.messages))
             now = watch.business_now(state)
             reading = read_account(connection, state.account_key, now, logical=state.clock.is_logical)
             recorder = Recorder(
@@ -123,36 +127,59 @@ class CaseActivities:
         self._checkpoint(Place.RECORD_COMMITTED, state.case_key)
         return report
 
-    def _concerned(self, state: CaseState, messages: Iterable[Received]) -> list[str]:
-        """Return the accounts to lock: the case's own, and those that share a work item that was worked."""
-        items = {
-            str(message.body["work_item"])
-            for message in messages
-            if message.name in _WORKED and message.body.get("work_item") is not None
-        }
-        accounts = {state.account_key}
-        if items:
+    def _concerned(self, state: CaseState, messages: Iterable[Received]) -> tuple[list[str], list[str]]:
+        """Return the accounts and contact points to lock: the case's own, those of items worked, those of events."""
+        accounts, points = {state.account_key}, set[str]()
+        for message in messages:
+            item = message.body.get("work_item") if message.name in _WORKED else None
+            told = told_by(message, state.account_key)
+            if told is None and item is None:
+                continue
             with self._engine.connect() as connection:
-                for item in sorted(items):
-                    accounts.update(work.accounts_of(connection, item))
-        return sorted(accounts)
+                if item is not None:
+                    accounts.update(work.accounts_of(connection, str(item)))
+                if told is not None:
+                    concern = concern_of(connection, told)
+                    accounts.update(concern.accounts)
+                    points.update(concern.points)
+        return sorted(accounts), sorted(points)
 
     async def _tell_others(self, request: RecordRequest) -> None:
-        """Pass the outcome of a shared item on to its other cases, each with an event id of its own."""
+        """Pass on what other cases must hear, each time with an event id of its own. Safe to repeat."""
+        if self._client is None:
+            return
         for message in request.messages:
-            item_key = message.body.get("work_item")
-            if message.name not in _WORKED or not isinstance(item_key, str) or self._client is None:
+            await self._pass_on_work(request.state, message)
+            await self._pass_on_event(request.state, message)
+
+    async def _pass_on_work(self, state: CaseState, message: Received) -> None:
+        """Pass the outcome of a shared item on to its other cases."""
+        item_key = message.body.get("work_item")
+        if message.name not in _WORKED or not isinstance(item_key, str):
+            return
+        with self._engine.connect() as connection:
+            item = work.read_item(connection, item_key)
+        if item is None or item.event_id != message.event_id:
+            return
+        for case in item.cases:
+            if case.case_key == state.case_key:
                 continue
-            with self._engine.connect() as connection:
-                item = work.read_item(connection, item_key)
-            if item is None or item.event_id != message.event_id:
-                continue
-            for case in item.cases:
-                if case.case_key == request.state.case_key:
-                    continue
-                event_id = f"{message.event_id}{FAN_OUT}{case.case_key}"
-                body = {**message.body, "event_id": event_id, "at": message.at.isoformat()}
-                await self._pass_on(f"case/{case.case_key}", message.name, body)
+            event_id = f"{message.event_id}{FAN_OUT}{case.case_key}"
+            body = {**message.body, "event_id": event_id, "at": message.at.isoformat()}
+            await self._pass_on(f"case/{case.case_key}", message.name, body)
+
+    async def _pass_on_event(self, state: CaseState, message: Received) -> None:
+        """Tell the other cases that a state event concerns: the ledger has it, they must only read it again."""
+        told = told_by(message, state.account_key)
+        if told is None or not told.moves_the_ladder:
+            return
+        with self._engine.connect() as connection:
+            concern = concern_of(connection, told)
+        digest = hashlib.sha256(f"{told.kind}/{told.event_id}".encode()).hexdigest()[:32]
+        for case_key in concern.cases:
+            if case_key != state.case_key:
+                body = {"event_id": f"state/{digest}{FAN_OUT}{case_key}", "at": message.at.isoformat()}
+                await self._pass_on(f"case/{case_key}", "ledger_changed", body)
 
     async def _pass_on(self, workflow_id: str, name: str, body: Mapping[str, object]) -> None:
         if self._client is None:
@@ -174,7 +201,9 @@ class CaseActivities:
             lock_persons(connection, [state.account_key])
             now = watch.business_now(state)
             reading = read_account(connection, state.account_key, now, logical=state.clock.is_logical)
-            refusal = _why_not_ask(reading, closed=read_case(connection, state.case_key).status == "closed")
+            step = None if ask.step is None else strategy.steps[strategy.index_of(ask.step)]
+            closed = read_case(connection, state.case_key).status == "closed"
+            refusal = _why_not_ask(reading, step, closed=closed)
             if ask.step is None:
                 refusal = ()
             item: OpenItem | None = None
@@ -242,7 +271,7 @@ class CaseActivities:
             item = work.read_item(connection, request.item.key)
             until = None
             zone, holidays_of = state.facts.zone or "UTC", strategy.holidays or state.facts.region
-            if item is not None and item.status == "done":
+            if item is not None and item.status == "done" and not request.withdrawn:
                 until = add_period(now, _DAY, zone, holidays_of)
             elif request.requeue and request.item.step is not None:
                 step = strategy.steps[strategy.index_of(request.item.step)]
@@ -251,9 +280,16 @@ class CaseActivities:
                 append_event(connection, state.case_key, "requeued", now, {"item": request.item.key})
             else:
                 work.abandon(connection, request.item.key, state.case_key, now)
-                append_event(connection, state.case_key, "unworked", now, {"item": request.item.key})
+                kind = "withdrawn" if request.withdrawn else "unworked"
+                append_event(connection, state.case_key, kind, now, {"item": request.item.key})
             reading = read_account(connection, state.account_key, now, logical=state.clock.is_logical)
-            report = GiveUpReport(item=request.item.key, requeued_until=until, at=now, facts=reading.facts)
+            report = GiveUpReport(
+                item=request.item.key,
+                requeued_until=until,
+                withdrawn=request.withdrawn,
+                at=now,
+                facts=reading.facts,
+            )
             self._show(connection, state, strategy, report)
         return report
 
@@ -308,13 +344,14 @@ class CaseActivities:
         show_case(connection, state.case_key, outlook(after, strategy, report.at, pending=bool(own)))
 
 
-def _why_not_ask(reading: AccountReading, *, closed: bool) -> tuple[str, ...]:
+def _why_not_ask(reading: AccountReading, step: Step | None, *, closed: bool) -> tuple[str, ...]:
     """Return the rules that forbid giving a person this task now."""
     facts = reading.facts
     checks = {
         "core.not-past-due": facts.past_due <= 0,
         "core.closed": closed or facts.closing is not None,
         "core.hold": facts.hold is not None,
+        "core.stopped": step is not None and barred(facts, step),
         "core.zone-unknown": facts.zone is None,
     }
     return tuple(rule for rule, hit in checks.items() if hit)

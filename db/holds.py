@@ -1,11 +1,16 @@
 """Holds: outreach suspended, with a reason, a scope and an end. The caller holds the locks of the persons."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection
 
+from db.record import append_event
 from domain.codes import HoldReason, HoldScope
+
+OF_STATE_EVENT = "state/"
+"""Prefix of the event id of a hold that a state event placed; its key follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,20 @@ def place_hold(connection: Connection, order: HoldOrder) -> str | None:
     ).scalar_one_or_none()
 
 
+def hold_case(connection: Connection, case_key: str, order: HoldOrder) -> None:
+    """Place a hold and write it into the record of the case that asked for it."""
+    key = place_hold(connection, order)
+    if key is not None:
+        body = {
+            "hold": key,
+            "reason": order.reason,
+            "scope": order.scope,
+            "until": order.until_at,
+            "actor": order.placed_by,
+        }
+        append_event(connection, case_key, "hold", order.from_at, body)
+
+
 def release_holds(
     connection: Connection,
     *,
@@ -69,4 +88,29 @@ def release_holds(
         "AND (until_at IS NULL OR until_at > %(at)s) AND (key = %(key)s OR reason = %(reason)s) RETURNING key",
         {"at": at, "by": by, "account": account_key, "debtor": debtor_key, "key": key, "reason": reason},
     ).scalars()
-    return tuple(sorted(rows))
+    keys = tuple(sorted(rows))
+    _end_state_events(connection, keys, at, by)
+    return keys
+
+
+def release_holds_of_events(connection: Connection, event_keys: Sequence[str], at: datetime, by: str) -> None:
+    """End the holds that state events placed, as of an instant that may lie ahead."""
+    connection.exec_driver_sql(
+        "UPDATE holds SET released_at = %s, released_by = %s "
+        "WHERE event_id = ANY(%s) AND (released_at IS NULL OR released_at > %s)",
+        (at, by, [f"{OF_STATE_EVENT}{key}" for key in event_keys], at),
+    )
+
+
+def _end_state_events(connection: Connection, hold_keys: Sequence[str], at: datetime, by: str) -> None:
+    """End the state events whose holds a person has lifted, with what was asked because of them."""
+    if not hold_keys:
+        return
+    connection.exec_driver_sql(
+        "WITH ended AS (UPDATE state_events s SET ended_at = %(at)s, ended_by = %(by)s FROM holds h "
+        "WHERE h.key = ANY(%(holds)s) AND h.event_id = %(prefix)s || s.key AND (s.ended_at IS NULL OR s.ended_at > %(at)s) "
+        "RETURNING s.key) "
+        "UPDATE work_items w SET status = 'done', done_at = %(at)s, disposition = 'released' FROM ended e "
+        "WHERE w.state_event_key = e.key AND w.status IN ('open', 'claimed')",
+        {"at": at, "by": by, "holds": list(hold_keys), "prefix": OF_STATE_EVENT},
+    )

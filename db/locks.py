@@ -17,6 +17,8 @@ SELECT count(pg_advisory_xact_lock(k)) FROM (
           FROM account_parties ap WHERE ap.account_key = ANY(%(accounts)s)
         UNION ALL
         SELECT hashtextextended('account:' || a, 0) FROM unnest(%(accounts)s::text[]) a
+        UNION ALL
+        SELECT hashtextextended('point:' || kind || ':' || value, 0) FROM contact_points WHERE key = ANY(%(points)s)
     ) one ORDER BY k OFFSET 0
 ) sorted
 """
@@ -44,9 +46,13 @@ SELECT count(pg_advisory_xact_lock(k)) FROM (
 """
 
 
-def lock_persons(connection: Connection, account_keys: Sequence[str]) -> None:
-    """Lock the accounts and every person with a role on them. Must be the transaction's first statement."""
-    connection.exec_driver_sql(_LOCK_ACCOUNTS, {"accounts": list(account_keys)})
+def lock_persons(connection: Connection, account_keys: Sequence[str], point_keys: Sequence[str] = ()) -> None:
+    """Lock the accounts, every person with a role on them, and contact points by their value.
+
+    Must be the transaction's first statement. A contact point is locked when what is known about it changes, so that
+    everybody who shares the number waits.
+    """
+    connection.exec_driver_sql(_LOCK_ACCOUNTS, {"accounts": list(account_keys), "points": list(point_keys)})
 
 
 def lock_contact(connection: Connection, account_key: str, kind: str) -> None:

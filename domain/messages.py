@@ -10,36 +10,14 @@ import json
 from datetime import date
 from typing import Annotated, Any
 
-from pydantic import (
-    AwareDatetime,
-    BaseModel,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AwareDatetime, BaseModel, Field, ValidationError, model_validator
 
 from domain.codes import Channel, CloseReason, HoldReason, HoldScope, Reached
-
-Code = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.:-]{0,79}$")]
-Reference = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/#-]{0,199}$")]
-MinorUnits = Annotated[int, Field(gt=0, le=10**15)]
-CurrencyCode = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
+from domain.message import Code, CurrencyCode, Message, MinorUnits, Reference
+from domain.state_messages import STATE_MESSAGES
 
 LONGEST_BODY = 16_384
 """Bytes of one message; a longer one is refused."""
-
-
-class Message(BaseModel):
-    """What every message carries. ``event_id`` names the event once for ever: the same id is applied once."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    event_id: Reference
-    at: AwareDatetime | None = None
-    """When it happened; default: when the case received it."""
-    actor: Reference = "system"
 
 
 class RecordPayment(Message):
@@ -191,6 +169,7 @@ MESSAGES: dict[str, type[Message]] = {
     "close_case": CloseCase,
     "attempt_updated": AttemptUpdated,
     "ledger_changed": LedgerChanged,
+    **STATE_MESSAGES,
 }
 """Signal name -> its model. The one list that the workflow, the command line and the documentation use."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from domain.messages import MESSAGES
+from domain.state_messages import STATE_MESSAGES
 from runtime.servers import Servers
 from runtime.temporal_server import binary
 from tests.workflows.conftest import House, house
@@ -46,4 +47,6 @@ async def test_a_message_sent_by_the_command_line_reaches_the_ledger(
         "skip_step": "SELECT count(*) = 1 FROM case_events WHERE kind = 'skip_asked'",
         "close_case": "SELECT count(*) = 1 FROM cases WHERE close_reason = 'recalled'",
     }
+    if name in STATE_MESSAGES:
+        effects[name] = f"SELECT count(*) = 1 FROM state_events WHERE kind = '{name}'"
     await house.until(effects.get(name, "SELECT true"))
