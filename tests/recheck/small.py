@@ -16,6 +16,15 @@ from tests.recheck import Violation, recheck
 LONG_AGO = datetime(2024, 1, 1, tzinfo=UTC)
 KINDS = {"sms": "phone", "voice": "phone", "call": "phone", "email": "email"}
 
+_EMPTY = """
+DO $$ DECLARE name text; BEGIN
+    SET LOCAL session_replication_role = replica;
+    FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version' LOOP
+        EXECUTE format('DELETE FROM %I', name);
+    END LOOP;
+END $$
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Person:
@@ -37,10 +46,12 @@ class Small:
     """One database, filled row by row. Everything is committed at once."""
 
     def __init__(self, url: str) -> None:
-        """Connect to a migrated database."""
+        """Connect to a migrated database and empty it, the append-only record too."""
         self.url = url
         self._connection = psycopg.connect(url.replace("+psycopg", "", 1), autocommit=True)
         self._numbers = 0
+        self.sql("SET synchronous_commit = off")
+        self.sql(_EMPTY)
         self.sql(
             "INSERT INTO strategies (digest, name, version, body, registered_at) VALUES ('d', 's', 1, '{}', now())"
         )
@@ -51,7 +62,7 @@ class Small:
 
     def sql(self, query: str, *values: object) -> None:
         """Run one statement."""
-        self._connection.execute(query.encode(), values)
+        self._connection.execute(query.encode(), values or None)
 
     def insert(self, table: str, row: Mapping[str, object]) -> None:
         """Insert one row."""

@@ -346,7 +346,7 @@ def test_a_chain_that_was_touched_breaks(small: Small, forgery: str) -> None:
         small.attempt(one, "letter", utc(NOON) + timedelta(days=number))
     assert small.rules() == {}
     _without_triggers(small)
-    small.sql(forgery.replace("%", "%%"))
+    small.sql(forgery)
     assert "P9.chain" in small.rules()[one.case]
 
 

@@ -228,7 +228,7 @@ def test_a_plan_that_is_kept_stops_collection_on_a_card(small: Small) -> None:
 
 def test_a_plan_told_as_an_event_stops_collection(small: Small) -> None:
     one = small.person("GB", LONDON)
-    small.sql("ALTER TABLE state_events DROP CONSTRAINT ck_state_events_kind")
+    small.sql("ALTER TABLE state_events DROP CONSTRAINT IF EXISTS ck_state_events_kind")
     small.event("plan_performing", "account", HEARD, one)
     small.attempt(one, "sms", AFTER, purpose="service")
     broken = small.attempt(one, "sms", AFTER)
@@ -237,7 +237,7 @@ def test_a_plan_told_as_an_event_stops_collection(small: Small) -> None:
 
 def test_a_conversation_that_the_person_began_counts(small: Small) -> None:
     one = _american(small)
-    small.sql("ALTER TABLE state_events DROP CONSTRAINT ck_state_events_kind")
+    small.sql("ALTER TABLE state_events DROP CONSTRAINT IF EXISTS ck_state_events_kind")
     small.event("conversation", "account", HEARD, one)
     broken = small.attempt(one, "call", "2026-11-16 15:00:00")
     small.attempt(one, "call", "2026-11-17 15:00:00")
@@ -246,7 +246,7 @@ def test_a_conversation_that_the_person_began_counts(small: Small) -> None:
 
 def test_an_event_nobody_knows_is_not_passed_over(small: Small) -> None:
     one, other = small.person("GB", LONDON), small.person("GB", LONDON)
-    small.sql("ALTER TABLE state_events DROP CONSTRAINT ck_state_events_kind")
+    small.sql("ALTER TABLE state_events DROP CONSTRAINT IF EXISTS ck_state_events_kind")
     small.event("something_new", "person", HEARD, one)
     small.event("hardship", "person", HEARD, other)
     broken = small.attempt(one, "sms", AFTER)
