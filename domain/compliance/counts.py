@@ -1,13 +1,13 @@
 """Rules that count: at most so many of something, for somebody, in a window.
 
-Every counted entry holds its place until an instant that can be computed beforehand, so judging a later instant is a
-look into a sorted list.
+An entry takes a place until an instant that follows from its own, and a later entry never frees its place earlier. So
+the places are full until the end of the entry that took the last of them, counted from the latest back.
 """
 
-from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import attrgetter
 
 from domain.calendar import local_date
 from domain.compliance.facts import Facts, Past
@@ -18,60 +18,57 @@ from domain.compliance.vocabulary import ANSWERED_RESULTS, CONNECTED_RESULTS, OW
 
 Entry = Callable[[Past], bool]
 _WEEK = 7
+_KEYS = ("collector", "creditor", "institution", "number", "product", "purpose", "notice")
+_SAME: Mapping[str, Callable[[Facts | Past], str | None]] = {
+    "person": attrgetter("to"),
+    **{key: attrgetter(key) for key in _KEYS},
+}
 
 
 @dataclass(frozen=True, slots=True)
 class CountBody:
-    """Sorted ends of the places taken, one list for each debt that is counted by itself."""
+    """The instants until which all places are taken, one for each debt that is counted by itself."""
 
-    ends: tuple[tuple[datetime, ...], ...]
-    limit: int
+    full_until: tuple[datetime, ...]
     then: Then
     what: str
     notes: tuple[str, ...]
 
     def judge(self, at: datetime) -> Finding | None:
-        """Say when enough places are free again, if they are all taken."""
-        until = None
-        for ends in self.ends:
-            taken = len(ends) - bisect_right(ends, at)
-            if taken >= self.limit:
-                free = ends[len(ends) - self.limit]
-                until = free if until is None else max(until, free)
+        """Say when a place is free again, if all are taken."""
+        until = max((end for end in self.full_until if end > at), default=None)
         if until is None:
             return None
-        said = f"{self.limit} {self.what}"
-        return Finding(self.then, None if until >= NEVER else until, said, notes=self.notes)
+        return Finding(self.then, None if until >= NEVER else until, self.what, notes=self.notes)
 
 
 def count_body(count: Count, then: Then, clock: str | None) -> MakeBody:
     """Compile a count; ``clock`` is the legal clock of the place, ``None`` for the debtor's."""
     types = frozenset().union(*(PAST_GROUPS.get(word, frozenset({word})) for word in count.of))
-    belongs = _outcome(count)
-    span = _span(count.window)
-    what = f"of {', '.join(count.of)} in {_in_words(count.window)}"
+    belongs, span, limit = _outcome(count), _span(count.window), count.limit
+    what = f"{limit} of {', '.join(count.of)} in {_in_words(count.window)}"
 
     def bind(question: Question) -> CountBody:
-        oldest = None if span is None else question.now - span
-        entries = [
-            past
-            for past in question.facts.history
-            if past.type in types and (oldest is None or past.t > oldest) and belongs(past)
-        ]
-        notes: list[str] = []
-        if entries:
-            entries = [past for past in entries if _concerns(past, question.facts, count.same)]
-            entries = _without_excluded(entries, count.exclude, notes)
-            if any(past.result == "unknown" for past in entries):
-                notes.append(FAIL_CLOSED)
-        ends = _ends(entries, count.window, question, clock)
-        per_debt = "debt" in count.same and len(question.facts.debts) > 1
-        groups = (
-            [[end for past, end in ends if not past.debts or debt in past.debts] for debt in question.facts.debts]
-            if per_debt
-            else [[end for _, end in ends]]
-        )
-        return CountBody(tuple(tuple(sorted(group)) for group in groups), count.limit, then, what, tuple(notes))
+        facts, notes = question.facts, set[str]()
+        oldest = _oldest(count.window, span, question)
+        by_debt = "debt" in count.same and len(facts.debts) > 1
+        full_until = []
+        for debts in [(debt,) for debt in facts.debts] if by_debt else [facts.debts]:
+            taken = 0
+            for past in question.latest_first:
+                if oldest is not None and past.t < oldest:
+                    break
+                if past.type not in types or not belongs(past) or not _concerns(past, facts, debts, count.same):
+                    continue
+                if count.exclude and _excluded(past, count.exclude, notes):
+                    continue
+                if past.result == "unknown":
+                    notes.add(FAIL_CLOSED)
+                taken += 1
+                if taken == limit:
+                    full_until.append(_end(past.t, count.window, question, clock))
+                    break
+        return CountBody(tuple(full_until), then, what, tuple(sorted(notes)))
 
     return bind
 
@@ -114,52 +111,31 @@ def _effective(past: Past, least: int) -> bool:
     return past.type in {"conversation", "visit"} or past.result is None or past.result in ANSWERED_RESULTS
 
 
-def _concerns(past: Past, facts: Facts, same: tuple[Key, ...]) -> bool:
+def _concerns(past: Past, facts: Facts, debts: tuple[str, ...], same: tuple[Key, ...]) -> bool:
     """Whether an entry is about the same as this contact. What is not said on either side may be the same."""
-    return all(_same(past, facts, key) for key in same)
+    for key in same:
+        if key == "debt":
+            if past.debts and debts and set(past.debts).isdisjoint(debts):
+                return False
+            continue
+        mine, theirs = _SAME[key](facts), _SAME[key](past)
+        if mine is not None and theirs is not None and mine != theirs:
+            return False
+    return True
 
 
-def _same(past: Past, facts: Facts, key: Key) -> bool:
-    mine: str | None
-    theirs: str | None
-    match key:
-        case "debt":
-            return not past.debts or not facts.debts or not set(past.debts).isdisjoint(facts.debts)
-        case "person":
-            mine, theirs = facts.to, past.to
-        case "collector":
-            mine, theirs = facts.collector, past.collector
-        case "creditor":
-            mine, theirs = facts.creditor, past.creditor
-        case "institution":
-            mine, theirs = facts.institution, past.institution
-        case "number":
-            mine, theirs = facts.number, past.number
-        case "product":
-            mine, theirs = facts.product, past.product
-        case "purpose":
-            mine, theirs = facts.purpose, past.purpose
-        case "notice":
-            mine, theirs = facts.notice, past.notice
-    return mine is None or theirs is None or mine == theirs
-
-
-def _without_excluded(entries: list[Past], exclude: tuple[Exclusion, ...], notes: list[str]) -> list[Past]:
-    for exclusion in exclude:
-        kept = [past for past in entries if not _excluded(past, exclusion)]
-        if len(kept) < len(entries) and exclusion.id is not None:
-            notes.append(exclusion.id)
-        entries = kept
-    return entries
-
-
-def _excluded(past: Past, exclusion: Exclusion) -> bool:
-    return (
-        (not exclusion.results or past.result in exclusion.results)
-        and (not exclusion.initiated_by or past.initiated_by in exclusion.initiated_by)
-        and (not exclusion.purposes or past.purpose in exclusion.purposes)
-        and (exclusion.with_consent is None or past.with_consent)
-    )
+def _excluded(past: Past, exclude: tuple[Exclusion, ...], notes: set[str]) -> bool:
+    """Whether an entry is not counted; the rule that says so is noted."""
+    for one in exclude:
+        if (
+            (not one.results or past.result in one.results)
+            and (not one.initiated_by or past.initiated_by in one.initiated_by)
+            and (not one.purposes or past.purpose in one.purposes)
+            and (one.with_consent is None or past.with_consent)
+        ):
+            notes |= {one.id} if one.id is not None else set()
+            return True
+    return False
 
 
 def _span(window: Window) -> timedelta | None:
@@ -171,19 +147,21 @@ def _span(window: Window) -> timedelta | None:
     return timedelta(days=_WEEK + 2) if window.week is not None else None
 
 
-def _ends(entries: list[Past], window: Window, question: Question, clock: str | None) -> list[tuple[Past, datetime]]:
-    """Return for each entry the instant from which it no longer takes a place."""
-    if window.hours is not None:
-        length = timedelta(hours=window.hours)
-        return [(past, past.t + length) for past in entries]
+def _oldest(window: Window, span: timedelta | None, question: Question) -> datetime | None:
+    """Return the instant before which entries do not matter."""
     if window.since is not None:
         begun = [event.t for event in question.facts.events if event.type in window.since and event.t is not None]
-        last = max(begun, default=None)
-        return [(past, NEVER) for past in entries if last is None or past.t >= last]
-    if window.ever is not None:
-        return [(past, NEVER) for past in entries]
-    zones = question.dates_for(clock)
-    return [(past, max(_end_in(past.t, window, zone) for zone in zones)) for past in entries]
+        return max(begun, default=None)
+    return None if span is None else question.now - span
+
+
+def _end(at: datetime, window: Window, question: Question, clock: str | None) -> datetime:
+    """Return the instant from which an entry no longer takes a place. The later the entry, the later its end."""
+    if window.hours is not None:
+        return at + timedelta(hours=window.hours)
+    if window.since is not None or window.ever is not None:
+        return NEVER
+    return max(_end_in(at, window, zone) for zone in question.dates_for(clock))
 
 
 def _end_in(at: datetime, window: Window, zone: str) -> datetime:

@@ -12,7 +12,7 @@ from typing import Literal
 
 from domain.compliance.compile import LiveRule
 from domain.compliance.duties import Computed, compute_term
-from domain.compliance.facts import Facts
+from domain.compliance.facts import Approval, Facts
 from domain.compliance.hours import HoursBody
 from domain.compliance.parts import Then
 from domain.compliance.question import FAIL_CLOSED, Body, Finding, Question, approved, ask, granted
@@ -92,15 +92,15 @@ class _Bound:
             return []
         return [found for body in self.bodies if (found := body.judge(at)) is not None]
 
-    def findings(self, at: datetime, facts: Facts) -> list[Finding]:
+    def findings(self, at: datetime, approvals: tuple[Approval, ...]) -> list[Finding]:
         """Return what the rule says against an instant."""
         if self.always_lifted or any(start <= at < end for start, end in self.lifted_in):
             return []
-        return [one for one in self.raw(at) if not self._approved(one, facts, at)]
+        return [one for one in self.raw(at) if not self._approved(one, approvals, at)]
 
-    def _approved(self, finding: Finding, facts: Facts, at: datetime) -> bool:
+    def _approved(self, finding: Finding, approvals: tuple[Approval, ...], at: datetime) -> bool:
         may = self.rule.approvable or finding.then == "review"
-        return may and approved(facts.approvals, self.rule.id, finding.since, at)
+        return may and approved(approvals, self.rule.id, finding.since, at)
 
     def release(self, finding: Finding) -> datetime | None:
         """Return when a deferring finding ends: by itself, or because the rule lapses."""
@@ -108,11 +108,11 @@ class _Bound:
         ends = [end for end in (finding.until, lapses) if end is not None]
         return min(ends, default=None)
 
-    def is_lifted(self, at: datetime, facts: Facts) -> bool:
+    def is_lifted(self, at: datetime, approvals: tuple[Approval, ...]) -> bool:
         """Whether the rule would say something, and an exception, consent or approval keeps it from it."""
         if any(isinstance(body, HoursBody) and body.lifted_by_consent(at) for body in self.bodies):
             return True
-        return bool(self.raw(at)) and not self.findings(at, facts)
+        return bool(self.raw(at)) and not self.findings(at, approvals)
 
 
 @dataclass(slots=True)
@@ -136,6 +136,9 @@ def decide(facts: Facts, book: RuleBook) -> Ruling:
     answers = _Answers(hits=_before_any_rule(facts, selection))
     for one in bound:
         _hear(one, question, answers)
+    acted = {hit.rule_id for hit in answers.hits}
+    answers.lifted -= acted
+    answers.passed -= acted | answers.lifted
     decision, until = _conclude(bound, answers, question)
     duties = tuple(sorted({rule.id for rule in rules if rule.content is not None}))
     if facts.channel == "compute":
@@ -183,17 +186,18 @@ def _bind(rule: LiveRule, question: Question) -> _Bound | None:
 
 def _hear(one: _Bound, question: Question, answers: _Answers) -> None:
     """Ask one rule about the instant, and note what it said or why it did not."""
-    facts, now = question.facts, question.now
-    findings = one.findings(now, facts)
+    now, approvals = question.now, question.approvals
+    findings = one.findings(now, approvals)
     own_notes = {*one.notes, *(note for body in one.bodies for note in body.notes)}
     for finding in findings:
-        answers.hits.append(
-            Hit(one.rule.id, finding.then, one.release(finding) if finding.then == "defer" else None, finding.said)
-        )
+        until = one.release(finding) if finding.then == "defer" else None
+        hit = Hit(one.rule.id, finding.then, until, finding.said)
+        if hit not in answers.hits:  # a rule that two packs share
+            answers.hits.append(hit)
         answers.notes |= {*own_notes, *finding.notes}
     if findings:
         return
-    if one.is_lifted(now, facts):
+    if one.is_lifted(now, approvals):
         answers.lifted.add(one.rule.id)
         answers.notes |= own_notes
     else:
@@ -210,7 +214,7 @@ def _conclude(bound: list[_Bound], answers: _Answers, question: Question) -> tup
         return hardest.decision, None
     at = question.now
     for _ in range(_MOST_STEPS):
-        found = [(one, finding) for one in bound for finding in one.findings(at, question.facts)]
+        found = [(one, finding) for one in bound for finding in one.findings(at, question.approvals)]
         if not found:
             return "defer", at
         if at > question.now:

@@ -10,7 +10,7 @@ from datetime import datetime
 from domain.compliance.facts import Consent
 from domain.compliance.parts import Hours, Then
 from domain.compliance.question import FAIL_CLOSED, Finding, MakeBody, Question, fits
-from domain.compliance.timetable import DAY_S, HORIZON, NEVER, Timetable, spans_of_hours
+from domain.compliance.timetable import DAY_S, HORIZON, NEVER, Timetable, spans_of_hours, stands
 
 _ALL_DAY = {day: ((0.0, float(DAY_S)),) for day in range(7)}
 
@@ -70,7 +70,7 @@ def hours_body(hours: Hours, then: Then, clock: str | None, holidays_of: str | N
             return UnknownHour()
         consents: tuple[Consent, ...] = ()
         if terms is not None and facts.consents:
-            consents = tuple(one for one in facts.consents if one.type == terms.type and fits(one, terms))
+            consents = tuple(one for one in facts.consents if fits(one, terms) and stands(one, question.now))
         several = clock is None and len(set(facts.debtor.tz_candidates)) > 1
         notes = (hours.ambiguity,) if several and hours.ambiguity is not None else ()
         timetable = Timetable(

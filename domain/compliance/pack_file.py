@@ -62,15 +62,14 @@ class PackError(ValueError):
         super().__init__("\n".join(f"{source}:{mistake}" for mistake in self.mistakes))
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML with whole numbers, ``true``, ``false`` and empty values only; everything else is text."""
+try:  # the fast one, where it is built
+    from yaml import CSafeLoader as _Base
+except ImportError:
+    from yaml import SafeLoader as _Base  # type: ignore[assignment]
 
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        """Refuse references: a pack is read by people, from top to bottom."""
-        if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise yaml.composer.ComposerError(None, None, "a reference (*name) is not allowed", mark)
-        return super().compose_node(parent, index)
+
+class _Loader(_Base):
+    """YAML with whole numbers, ``true``, ``false`` and empty values only; everything else is text."""
 
 
 _Loader.yaml_implicit_resolvers = {}
@@ -85,6 +84,7 @@ class _Reader:
     def __init__(self) -> None:
         self.places = Places()
         self.mistakes: list[Mistake] = []
+        self._met: set[int] = set()
 
     def add(self, path: Path, what: str, mend: str) -> None:
         line, column = self.places.of(path)
@@ -96,6 +96,10 @@ class _Reader:
         if len(path) > DEEPEST:
             self.add(path, "nested too deeply", "see docs/rules.md")
             return None
+        if id(node) in self._met:
+            self.add(path, "a reference (*name) is not allowed", "write it out again")
+            return None
+        self._met.add(id(node))
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):

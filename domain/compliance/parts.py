@@ -9,7 +9,7 @@ from domain.compliance.conditions import Clause, Conditions
 from domain.compliance.vocabulary import CHANNEL_GROUPS, EVENTS, PAST_GROUPS, ContactChannel, PastType
 from domain.strategy import WEEKDAYS
 
-RULE_ID = r"^[a-z]{2,8}(\.[a-z0-9-]+)+$"
+RULE_ID = r"^[a-z]{1,12}(\.[a-z0-9-]+)+$"
 _HOURS = re.compile(r"^([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)$")
 
 

@@ -3,15 +3,17 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from operator import attrgetter
 from typing import Protocol
 
 from domain.calendar import known_zone, local_date, start_of_day
-from domain.compliance.facts import Approval, Facts, role_of
+from domain.compliance.facts import Approval, Consent, Facts, Past, role_of
 from domain.compliance.parts import ByConsent, Then
 from domain.compliance.timetable import NEVER, stands
 
 ALL_DATES = ("Pacific/Kiritimati", "Etc/GMT+12")
 """The first and the last place in which a day is: the strictest pair when the zone is not known."""
+_when = attrgetter("t")
 FAIL_CLOSED = "core.fail-closed"
 
 
@@ -52,6 +54,10 @@ class Question:
     role: str
     zones: tuple[str, ...] | None
     """Zones in which the debtor may be; ``None`` when nothing is known, or a name is no zone."""
+    latest_first: tuple[Past, ...]
+    """The history, the latest first."""
+    approvals: tuple[Approval, ...] = ()
+    """What people let pass, as of now."""
 
     def zones_for(self, clock: str | None) -> tuple[str, ...] | None:
         """Return the zones that count for a rule with a legal clock of its own, or with the debtor's."""
@@ -68,7 +74,10 @@ MakeBody = Callable[[Question], Body | None]
 
 def ask(facts: Facts) -> Question:
     """Return the question for these facts."""
-    return Question(facts, facts.now.astimezone(UTC), role_of(facts), _zones(facts))
+    history = tuple(sorted(facts.history, key=_when, reverse=True))
+    now = facts.now.astimezone(UTC)
+    approvals = tuple(one for one in facts.approvals if one.t <= now)
+    return Question(facts, now, role_of(facts), _zones(facts), history, approvals)
 
 
 def _zones(facts: Facts) -> tuple[str, ...] | None:
@@ -86,7 +95,7 @@ def granted(question: Question, terms: ByConsent, clock: str | None) -> list[tup
     """Return the spans of time in which a consent of this kind stands, for consents already given."""
     spans = []
     for consent in question.facts.consents:
-        if consent.type != terms.type or not stands(consent, question.now) or not fits(consent, terms):
+        if not fits(consent, terms) or not stands(consent, question.now):
             continue
         given = consent.t or question.now
         ends = [end for end in (consent.expires, consent.revoked_at) if end is not None]
@@ -99,33 +108,35 @@ def granted(question: Question, terms: ByConsent, clock: str | None) -> list[tup
     return spans
 
 
-def fits(consent: object, terms: ByConsent) -> bool:
-    """Whether a consent was given to the right party and can be shown."""
-    given_to, evidence = getattr(consent, "given_to", None), getattr(consent, "evidence", None)
-    return (not terms.given_to or given_to in terms.given_to) and (not terms.evidence or evidence is not None)
+def fits(consent: Consent, terms: ByConsent) -> bool:
+    """Whether a consent is of the right type, was given to the right party and can be shown."""
+    return (
+        consent.type == terms.type
+        and (not terms.given_to or consent.given_to in terms.given_to)
+        and (not terms.evidence or consent.evidence is not None)
+    )
 
 
-def is_talk(past: object) -> bool:
+def is_talk(past: Past) -> bool:
     """Whether a past contact was, or passes for, a live talk with the person.
 
     A call that a person answered is taken for a talk unless it is known to be none; an unknown result is not.
     """
-    kind, effective = getattr(past, "type", ""), getattr(past, "effective", None)
-    if kind == "conversation":
-        return True
-    if kind in {"call_in", "visit_in"}:
-        return effective is not False
-    if kind == "visit":
-        return effective is True
-    return effective is True or (effective is None and getattr(past, "result", None) in {"answered", "conversation"})
+    match past.type:
+        case "conversation":
+            return True
+        case "call_in" | "visit_in":
+            return past.effective is not False
+        case "visit":
+            return past.effective is True
+        case _:
+            answered = past.result in {"answered", "conversation"}
+            return past.effective is True or (past.effective is None and answered)
 
 
 def approved(approvals: tuple[Approval, ...], rule: str, since: datetime | None, at: datetime) -> bool:
     """Whether a person let this rule pass, after its cause arose."""
     return any(
-        one.rule == rule
-        and one.t <= at
-        and (one.expires is None or at < one.expires)
-        and (since is None or one.t >= since)
+        one.rule == rule and (one.expires is None or at < one.expires) and (since is None or one.t >= since)
         for one in approvals
     )

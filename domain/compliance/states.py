@@ -18,6 +18,8 @@ from domain.compliance.vocabulary import MEDIUM_OF_CHANNEL, MEDIUM_OF_EVENT, PHO
 from domain.compliance.words import WordList
 
 Lists = Mapping[str, WordList]
+_READ = frozenset({"reply_reviewed"})
+"""What ends the doubt about a reply: a person has read it, and recorded what it meant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ def state_body(state: State, then: Then, clock: str | None, lists: Lists) -> Mak
             if sure is None or not _binds(event, state, question, clock):
                 continue
             begin, end = _begin(event, state, question, clock), _end(event, state, question, clock)
-            ended = _ended(event, facts, endings, reopening, state)
+            ended = _ended(event, facts, endings if sure else endings | _READ, reopening, state)
             standing.append(
                 _Standing(begin, min(end, ended), decision if sure else "review", event.t, event.type.replace("_", " "))
             )

@@ -85,7 +85,7 @@ EVENTS: frozenset[str] = frozenset(
     identity_theft identity_theft_cleared active_military service_ended
     hardship plan_request plan_made plan_refused plan_performing plan_missed plan_ended
     breathing_space_start breathing_space_end complaint complaint_closed
-    wrong_party reassigned number_verified third_party_refusal
+    wrong_party reassigned number_verified third_party_refusal reply_reviewed
     employer_prohibits work_optout work_optout_withdrawn
     consent_given consent_revoked conversation initial_communication validation_sent
     paid settled payment_reversed time_barred statute_barred_refusal
