@@ -16,6 +16,9 @@ _ACTIVE = """
 SELECT s.key, s.kind, s.scope, s.debtor_key, s.party_key, s.account_key, s.contact_point_key, s.channel, s.creditor,
        s.collector, s.from_at, s.until_at, s.detail, s.event_id, s.source,
        (SELECT n.kind FROM contact_points n WHERE n.key = s.contact_point_key) AS point_kind,
+       CASE WHEN s.scope = 'number' THEN (SELECT o.party_key FROM contact_points n
+            JOIN contact_points o ON o.kind = n.kind AND o.value = n.value WHERE n.key = s.contact_point_key
+            ORDER BY o.key = ANY(%(points)s) DESC, o.key LIMIT 1) END AS owner,
        CASE WHEN s.contact_point_key IS NOT NULL THEN
             (SELECT array_agg(o.key ORDER BY o.key) FROM contact_points n
                JOIN contact_points o ON o.kind = n.kind AND o.value = n.value AND o.key = ANY(%(points)s)
@@ -54,7 +57,7 @@ def read_active(
             kind=StateKind(row.kind),
             scope=StateScope(row.scope),
             debtor_key=row.debtor_key,
-            party_key=row.party_key,
+            party_key=row.party_key or row.owner,
             account_key=row.account_key,
             contact_point_key=row.contact_point_key,
             channel=row.channel,

@@ -18,7 +18,7 @@ FACT_TYPES: Mapping[StateKind, str] = {
 }
 """Kinds whose ``type`` in the facts format is another word; all others are called the same."""
 
-OPT_OUT_OF_EMAIL = "email_unsubscribe"
+OPT_OUT_OF_EMAIL, OPT_OUT_OF_WORK = "email_unsubscribe", "work_optout"
 MEDIUM: Mapping[str, str] = {"voice": "call"}
 """Our channel -> the medium a person means; all others are called the same."""
 
@@ -27,7 +27,10 @@ _ONLY_CONSENT = frozenset({StateKind.CONSENT_GIVEN, StateKind.INCONVENIENT_TIME}
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One event that stands. ``points``: those of the contact points asked about whose value it concerns."""
+    """One event that stands. ``points``: those of the contact points asked about whose value it concerns.
+
+    ``party_key`` is the person it is about; for a number, who has the contact point it was asked under.
+    """
 
     key: str
     kind: StateKind
@@ -57,7 +60,7 @@ class Standing:
         entry: dict[str, Any] = {"type": self._type(), "t": self.from_at}
         if self.scope is StateScope.ACCOUNT:
             entry["debts"] = (self.account_key,)
-        if self.scope in {StateScope.PERSON, StateScope.CHANNEL}:
+        if self.scope in {StateScope.PERSON, StateScope.CHANNEL, StateScope.NUMBER}:
             entry["to"] = self.party_key
         if self.number is not None:
             entry["number"] = self.number
@@ -74,6 +77,8 @@ class Standing:
     def _type(self) -> str:
         if self.kind is StateKind.OPT_OUT and self.point_kind == "email":
             return OPT_OUT_OF_EMAIL
+        if self.kind is StateKind.INCONVENIENT_PLACE and self.detail.get("place") == "work":
+            return OPT_OUT_OF_WORK
         if self.kind is StateKind.NO_CAPACITY:
             return str(self.detail.get("reason", "no_capacity"))
         return FACT_TYPES.get(self.kind, str(self.kind))
@@ -131,7 +136,7 @@ def as_facts(standing: Iterable[Standing], recipient: str | None = None) -> AsFa
     Permissions and unwanted times of other persons are left out; events of other persons stay in, with their ``to``.
     """
     all_of_them = tuple(standing)
-    own = [one for one in all_of_them if recipient is None or one.party_key in {None, recipient}]
+    own = [one for one in all_of_them if recipient is None or one.party_key == recipient]
     permissions = [one for one in own if one.kind is StateKind.CONSENT_GIVEN]
     consents = tuple(one.as_consent() for one in permissions)
     debtor = {

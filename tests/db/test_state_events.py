@@ -4,7 +4,7 @@ import itertools
 import threading
 import time
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from domain.codes import AUTOMATED_CHANNELS, AttemptStatus, HoldReason
 from domain.gate import LedgerGate
 from domain.messages import parse_message
 from domain.state_events import StateKind
-from domain.state_facts import Standing, as_facts
+from domain.state_facts import Standing
 from domain.state_messages import StateEvent
 from domain.strategy_file import parse_strategy
 from tests.workflows.conftest import LADDER, TEMPLATES, CountingCarrier
@@ -288,43 +288,6 @@ def test_a_dispute_of_a_part_rests_only_what_is_disputed(desk: Desk) -> None:
     desk.tell("dispute", form="portal", part_amount=4_000)
     assert desk.facts(FIRST).hold is None
     assert desk.kinds() == ["dispute"]
-
-
-# --- as the rules read it -------------------------------------------------------------------------------------------
-
-
-def test_events_are_spelled_as_the_facts_format_spells_them(desk: Desk) -> None:
-    desk.tell("opt_out", contact_point=desk.point(NEIGHBOUR))
-    desk.tell("channel_opt_out", channel="voice")
-    desk.tell("attorney_represented", form="letter")
-    desk.tell("breathing_space_start", kind="standard", start="2026-03-01")
-    desk.tell("no_capacity", reason="minor")
-    desk.tell("time_barred")
-    desk.tell("inconvenient_time", starts="00:00", ends="12:00", days=["mon"])
-    desk.tell("consent_given", consent="time", starts="21:00", ends="22:30", evidence="rec/1")
-    desk.tell("consent_given", event_id="c/2", consent="channel", channel="sms", written=True)
-    facts = as_facts(desk.active(FIRST, AT), desk.party(FIRST))
-    by_type = {event["type"]: event for event in facts.events}
-    assert set(by_type) == {
-        "sms_stop", "medium_opt_out", "attorney_represented", "breathing_space_start", "minor", "time_barred",
-    }  # fmt: skip
-    assert by_type["sms_stop"]["number"] == desk.point(FIRST)
-    assert by_type["medium_opt_out"]["medium"] == "call"
-    assert by_type["attorney_represented"]["debts"] == (FIRST,)
-    assert by_type["attorney_represented"]["attorney_known"] is False
-    assert by_type["breathing_space_start"]["start"] == date(2026, 3, 1)
-    assert (facts.debtor, facts.debt_flags) == ({"minor": True}, ("time_barred",))
-    assert [consent["type"] for consent in facts.consents] == ["time", "sms"]
-    assert (facts.consented, facts.in_writing) == (frozenset({"sms"}), frozenset({"sms"}))
-    assert len(facts.inconvenient) == 1
-    assert as_facts(desk.active(FIRST, AT), "somebody else").consents == ()
-
-
-def test_p8_the_record_of_events_holds_keys_only(desk: Desk) -> None:
-    desk.tell("opt_out", contact_point=desk.point(FIRST))
-    desk.tell("wrong_party", contact_point=desk.point(FIRST))
-    text = str(desk.rows("SELECT s::text FROM state_events s")) + str(desk.rows("SELECT body FROM case_events"))
-    assert "3125550100" not in text
 
 
 # --- who commits first ----------------------------------------------------------------------------------------------
