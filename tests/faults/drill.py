@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from activities.checkpoints import Place
@@ -53,7 +53,8 @@ _CLOSED = "SELECT count(*) = %s FROM cases WHERE status = 'closed'"
 class Drill:
     """The story of a drill. ``size``: cases of each group in each round."""
 
-    def __init__(self, folder: Path, size: int) -> None:
+    def __init__(self, folder: Path, size: int, say: Callable[[str], None] = lambda _: None) -> None:
+        self._say = say
         self._house = Installation(folder, size)
         self._size = size
         self._groups: dict[str, list[str]] = defaultdict(list)
@@ -64,9 +65,12 @@ class Drill:
     async def run(self, rounds: int) -> Verdict:
         """Kill everything ``rounds`` times, let what is left finish, and judge."""
         async with self._house:
-            for _ in range(rounds):
+            for number in range(rounds):
+                self._say(f"round {number + 1} of {rounds}")
                 await self._round()
+            self._say("a worker stands still, another is stopped")
             await self._stall_and_stop()
+            self._say("what is left")
             return await self._end()
 
     async def _round(self) -> None:
@@ -200,11 +204,15 @@ def _send(pid: int | None, number: int) -> None:
     os.kill(pid, number)
 
 
-async def main(rounds: int = 5, size: int = 40) -> int:
+def _say(words: str) -> None:
+    sys.stderr.write(f"{words}\n")
+
+
+async def main(rounds: int = 8, size: int = 25) -> int:
     """Run a drill and print its table."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="drill-") as folder:
-        verdict = await Drill(Path(folder), size).run(rounds)
+        verdict = await Drill(Path(folder), size, _say).run(rounds)
     sys.stdout.write(f"{verdict}\n{time.monotonic() - began:.0f} seconds\n")
     return 1 if verdict.wrong else 0
 

@@ -14,7 +14,7 @@ from tests.faults.installation import STEPS
 CASES = 6
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_p2_p5_p10_killed_between_any_two_steps_nothing_is_lost_or_repeated_and_unknowns_are_named(
     tmp_path: Path,
 ) -> None:
