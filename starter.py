@@ -1,12 +1,14 @@
 """The command line for operations: ``python starter.py --help``."""
 
 import gc
+import sys
 
 import typer
 
 from cli.backtest import backtest
-from cli.operations import cases_app, import_files, open_overdue, signal
+from cli.operations import cases_app, import_lender_files, open_overdue, signal
 from cli.running import demo, up
+from cli.say import run
 from cli.strategy import app as strategy_app
 
 app = typer.Typer(
@@ -17,7 +19,7 @@ app = typer.Typer(
 )
 app.command()(up)
 app.command()(demo)
-app.command("import")(import_files)
+app.command("import")(import_lender_files)
 app.command("open")(open_overdue)
 app.add_typer(cases_app, name="case")
 app.command()(signal)
@@ -26,6 +28,7 @@ app.command()(backtest)
 
 if __name__ == "__main__":
     try:
-        app()
+        code = run(app)
     finally:
         gc.collect()
+    sys.exit(code)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -15,9 +16,9 @@ from sqlalchemy import Engine
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from cli.say import UserError, err, out, plainly, print_json
+from cli.say import MISTAKES_SHOWN, UserError, err, out, plainly, print_json
 from db.engine import make_engine
-from db.intake import Imported, Order, import_file
+from db.intake import Imported, Kind, Order, import_files, mark_told, untold_cases
 from domain.calendar import start_of_day
 from domain.messages import MESSAGES, RefusedMessageError, parse_message
 from domain.money import parse_amount
@@ -30,6 +31,7 @@ from settings import Settings, load_settings
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 cases_app = typer.Typer(no_args_is_help=True, help="Look at cases.")
 T = TypeVar("T")
+TOLD_AT_ONCE = 32
 
 
 def _running() -> tuple[Settings, Endpoints]:
@@ -60,7 +62,7 @@ def _with_client(act: Callable[[Client], Awaitable[T]]) -> T:
 
 
 @plainly
-def import_files(
+def import_lender_files(
     ledger: Annotated[Path | None, typer.Option(help="Accounts and their dues.")] = None,
     payments: Annotated[Path | None, typer.Option(help="Payments.")] = None,
     contacts: Annotated[Path | None, typer.Option(help="More contact points.")] = None,
@@ -76,40 +78,37 @@ def import_files(
     as_json: AsJson = False,
 ) -> None:
     """Import a lender's files: checked row by row, idempotent, every mistake named by line and column."""
-    files = {"ledger": ledger, "parties": parties, "contacts": contacts, "payments": payments}
+    files: dict[Kind, Path | None] = {"ledger": ledger, "parties": parties, "contacts": contacts, "payments": payments}
     if all(path is None for path in files.values()):
         raise UserError("import: name a file: --ledger, --payments, --contacts or --parties")
+    if ledger is None and (full or total or rows is not None):
+        raise UserError("import: --full, --total and --rows speak of the ledger; name it with --ledger")
     mapping, totals = _mapping(names), _totals(total)
-
-    def act(engine: Engine) -> list[Imported]:
-        done = []
-        for kind, path in files.items():
-            if path is None:
-                continue
-            is_ledger = kind == "ledger"
-            done.append(
-                import_file(
-                    engine,
-                    Order(
-                        kind=kind,  # type: ignore[arg-type]
-                        path=path,
-                        at=datetime.now(UTC),
-                        names=mapping,
-                        date_format=date_format,
-                        strict=strict,
-                        full=full and is_ledger,
-                        totals=totals if is_ledger else {},
-                        rows=rows if is_ledger else None,
-                    ),
-                )
-            )
-        return done
-
-    imported = _with_engine(act)
-    changed = sorted({key for one in imported for key in one.changed})
-    if changed:
-        _with_client(lambda client: _tell(client, changed))
-    _report(imported, as_json=as_json)
+    orders = [
+        Order(
+            kind=kind,
+            path=path,
+            at=datetime.now(UTC),
+            names=mapping,
+            date_format=date_format,
+            strict=strict,
+            full=full and kind == "ledger",
+            totals=totals if kind == "ledger" else {},
+            rows=rows if kind == "ledger" else None,
+        )
+        for kind, path in files.items()
+        if path is not None
+    ]
+    settings, endpoints = _running()
+    engine = make_engine(endpoints.database_url)
+    try:
+        imported = import_files(engine, orders)
+        _report(imported, as_json=as_json)
+        asyncio.run(_tell_untold(settings, endpoints, engine))
+    finally:
+        engine.dispose()
+    if any(mistake.fatal for one in imported for mistake in one.mistakes):
+        raise typer.Exit(1)
 
 
 def _mapping(path: Path | None) -> dict[str, str]:
@@ -135,12 +134,29 @@ def _totals(given: list[str] | None) -> dict[str, int]:
     return totals
 
 
-async def _tell(client: Client, keys: list[str]) -> None:
-    """Tell open cases that their ledger changed, so that none sleeps on."""
-    for key in keys:
+async def _tell_untold(settings: Settings, endpoints: Endpoints, engine: Engine) -> None:
+    """Tell open cases that their ledger changed, so that none sleeps on; also those that an earlier import left untold."""
+    untold = await asyncio.to_thread(untold_cases, engine)
+    if not untold:
+        return
+    try:
+        client = await connect(settings, endpoints)
+        for name, keys in untold.items():
+            slots = asyncio.Semaphore(TOLD_AT_ONCE)
+            await asyncio.gather(*(_tell(client, key, name, slots) for key in keys))
+            await asyncio.to_thread(mark_told, engine, name, keys)
+    except (NotRunning, RPCError):
+        count = len({key for keys in untold.values() for key in keys})
+        raise UserError(
+            f"everything above is imported, but {count} open cases could not be told: Temporal does not answer; "
+            f"`import` or `open` tells them when it does"
+        ) from None
+
+
+async def _tell(client: Client, key: str, name: str, slots: asyncio.Semaphore) -> None:
+    async with slots:
         try:
-            handle = client.get_workflow_handle(f"case/{key}")
-            await handle.signal("ledger_changed", {"event_id": f"import/{uuid4()}"})
+            await client.get_workflow_handle(f"case/{key}").signal("ledger_changed", {"event_id": f"{name}/{uuid4()}"})
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise
@@ -148,10 +164,13 @@ async def _tell(client: Client, keys: list[str]) -> None:
 
 def _report(imported: list[Imported], *, as_json: bool) -> None:
     mistakes = [mistake for one in imported for mistake in one.mistakes]
-    for mistake in mistakes[:50]:
+    for mistake in mistakes[:MISTAKES_SHOWN]:
         err.print(str(mistake), markup=False)
-    if len(mistakes) > 50:
-        err.print(f"... and {len(mistakes) - 50} more")
+    if len(mistakes) > MISTAKES_SHOWN:
+        err.print(f"... and {len(mistakes) - MISTAKES_SHOWN} more")
+    in_flight = sorted({key for one in imported for key in one.in_flight})
+    if in_flight:
+        err.print(f"in flight when payments were posted, so sent before: {', '.join(in_flight)}", markup=False)
     if as_json:
         print_json(
             [
@@ -161,15 +180,15 @@ def _report(imported: list[Imported], *, as_json: bool) -> None:
                     "taken": one.taken,
                     "totals": one.totals,
                     "counts": one.counts,
+                    "in_flight": one.in_flight,
+                    "mistakes": [asdict(mistake) for mistake in one.mistakes],
                 }
                 for one in imported
             ]
         )
-    else:
-        for one in imported:
-            out.print(f"{one.kind}: {one.taken} of {one.rows} rows taken", highlight=False)
-    if any(mistake.fatal for mistake in mistakes):
-        raise typer.Exit(1)
+        return
+    for one in imported:
+        out.print(f"{one.kind}: {one.taken} of {one.rows} rows taken", highlight=False)
 
 
 @plainly
@@ -182,6 +201,12 @@ def open_overdue(
     """Open a case for every overdue account without one."""
     at = None if as_of is None else start_of_day(date(as_of.year, as_of.month, as_of.day), "UTC")
     opened = _with_client(lambda client: open_cases(client, at))
+    settings, endpoints = _running()
+    engine = make_engine(endpoints.database_url)
+    try:
+        asyncio.run(_tell_untold(settings, endpoints, engine))
+    finally:
+        engine.dispose()
     print_json({"opened": opened}) if as_json else out.print(f"{opened} cases opened")
 
 
@@ -314,6 +339,8 @@ def signal(
         body = json.loads(text)
     except OSError as error:
         raise UserError(f"--data {data}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise UserError(f"--data {data}: is not UTF-8") from None
     except json.JSONDecodeError as error:
         raise UserError(f"--data: not JSON ({error.msg} at character {error.pos})") from None
     if isinstance(body, dict):

@@ -1,14 +1,18 @@
 """How commands speak: tables for people, JSON for programs, one line on stderr for a mistake."""
 
 import json
+import os
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import NoReturn, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
+from temporalio.client import WorkflowFailureError
+from temporalio.service import RPCError
+from typer.exceptions import TyperException
 
 from db.intake_rows import IntakeError
 from db.strategies import StrategyVersionError
@@ -20,6 +24,7 @@ from runtime.endpoints import StateFolderInUse
 from runtime.process import ServerFailed
 from settings import SettingsError
 
+MISTAKES_SHOWN = 50
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -48,22 +53,69 @@ EXPECTED = (
 
 
 def plainly(command: Callable[P, T]) -> Callable[P, T]:
-    """Turn a user's mistake into lines on stderr and exit code 1."""
+    """Turn whatever goes wrong into lines on stderr and exit code 1; a traceback only for who debugs."""
 
     @wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return command(*args, **kwargs)
-        except StrategyError as error:
-            for mistake in error.mistakes:
-                err.print(str(mistake), markup=False)
-        except EXPECTED as error:
-            err.print(f"error: {error}", markup=False)
-        except OperationalError:
-            err.print("error: the database does not answer; is `starter.py up` running, is DUNLIN_DATABASE_URL right?")
-        raise typer.Exit(1)
+        except typer.Exit:
+            raise
+        except Exception as error:
+            if os.environ.get("DUNLIN_LOG_LEVEL", "").upper() == "DEBUG":
+                raise
+            _explain(error)
 
     return wrapped
+
+
+def _explain(error: Exception) -> NoReturn:
+    """Say what went wrong. What a server or a library says is not repeated: it may quote a name or a number."""
+    match error:
+        case StrategyError():
+            for mistake in error.mistakes:
+                err.print(f"{error.source}:{mistake}", markup=False)
+        case IntakeError():
+            for row in error.mistakes[:MISTAKES_SHOWN]:
+                err.print(str(row), markup=False)
+            err.print(f"error: {error}", markup=False)
+        case DBAPIError() if _has_refused(error):
+            kind = type(error.orig).__name__
+            err.print(f"error: the database refused ({kind}); nothing of this step is kept, its own log says more")
+        case DBAPIError():
+            err.print("error: the database does not answer; is `starter.py up` running, is DUNLIN_DATABASE_URL right?")
+        case RPCError() | WorkflowFailureError():
+            err.print("error: Temporal did not do it; is `starter.py up` running? Its web UI and log say more")
+        case _ if isinstance(error, EXPECTED):
+            err.print(f"error: {error}", markup=False)
+        case OSError():
+            err.print(f"error: {error.filename or 'a file'}: {error.strerror or type(error).__name__}", markup=False)
+        case _:
+            err.print(
+                f"error: {type(error).__name__}: a mistake of this program; with DUNLIN_LOG_LEVEL=DEBUG it shows where"
+            )
+    raise typer.Exit(1)
+
+
+def _has_refused(error: DBAPIError) -> bool:
+    """Whether the database answered, and said no."""
+    code = str(getattr(error.orig, "sqlstate", None) or "")
+    return bool(code) and not code.startswith(("08", "57P"))
+
+
+def run(app: typer.Typer) -> int:
+    """Run the command line and return its exit code; a wrong argument is one line too."""
+    try:
+        return int(typer.main.get_command(app).main(prog_name="starter.py", standalone_mode=False) or 0)
+    except TyperException as error:
+        message = " ".join(error.format_message().split())
+        path = getattr(getattr(error, "ctx", None), "command_path", "starter.py")
+        if message:
+            err.print(f"error: {message} (see `python {path} --help`)", markup=False)
+        return error.exit_code
+    except typer.Abort:
+        err.print("stopped")
+        return 130
 
 
 def print_json(value: object) -> None:

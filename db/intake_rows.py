@@ -4,13 +4,14 @@ Mistakes quote a value only where it cannot be personal: never a name, a phone n
 """
 
 import csv
+import difflib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TextIO
 
 import phonenumbers
 
@@ -25,33 +26,53 @@ LEDGER_OPTIONAL = (
     "score",
 )  # fmt: skip
 PAYMENT_REQUIRED = ("payment_id", "account_id", "amount", "currency", "paid_on")
+PAYMENT_OPTIONAL = ("creditor_id",)
 CONTACT_REQUIRED = ("person", "kind", "value")
+CONTACT_OPTIONAL = ("source", "consent", "region", "creditor_id")
 PARTY_REQUIRED = ("account", "person", "role")
+PARTY_OPTIONAL = ("name", "timezone", "region", "language", "creditor_id")
+ALL_COLUMNS = frozenset(
+    (*LEDGER_REQUIRED, *LEDGER_OPTIONAL, *PAYMENT_REQUIRED, *CONTACT_REQUIRED, *CONTACT_OPTIONAL, *PARTY_REQUIRED)
+)
 DEFAULT_CREDITOR = "default"
-LONGEST = 200
+LONGEST, LONGEST_ADDRESS = 200, 1000
+"""Characters of a value."""
+FIRST_YEAR, LAST_YEAR = 1900, 2199
+_ISO_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _EMAIL = re.compile(r"^[^@\s]+@[^@\s]+\.[^@\s]+$")
 _REGION = re.compile(r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$")
 _YES = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False, "": False}
 
 
 class IntakeError(Exception):
-    """A file that cannot be read at all: what, where, how to mend."""
+    """A file that cannot be taken at all: what, where, how to mend. ``mistakes`` are its rows', if they are why."""
+
+    def __init__(self, what: str, mistakes: Sequence["RowMistake"] = ()) -> None:
+        super().__init__(what)
+        self.mistakes = tuple(mistakes)
+
+
+Consequence = Literal["row left out", "value left out", "kept in suspense"]
 
 
 @dataclass(frozen=True, slots=True)
 class RowMistake:
-    """One thing wrong with one row. ``fatal`` rows are left out; others lose only the value that is wrong."""
+    """One thing wrong with one row, and what it costs. ``line`` is where the row begins; the header is line 1."""
 
     file: str
     line: int
     column: str
     what: str
-    fatal: bool = True
+    consequence: Consequence = "row left out"
+
+    @property
+    def fatal(self) -> bool:
+        """Whether the row was not taken."""
+        return self.consequence == "row left out"
 
     def __str__(self) -> str:
         """Return the mistake as one line."""
-        left = "row left out" if self.fatal else "value left out"
-        return f"{self.file}:{self.line}: {self.column}: {self.what} ({left})"
+        return f"{self.file}:{self.line}: {self.column}: {self.what} ({self.consequence})"
 
 
 @dataclass
@@ -71,19 +92,22 @@ class Checker:
 
     def wrong(self, column: str, what: str, *, fatal: bool = True) -> None:
         """Note a mistake in the current row."""
-        self.mistakes.append(RowMistake(self.file, self.line, column, what, fatal))
+        consequence: Consequence = "row left out" if fatal else "value left out"
+        self.mistakes.append(RowMistake(self.file, self.line, column, what, consequence))
         self.bad = self.bad or fatal
 
-    def text(self, column: str, *, required: bool = False) -> str:
-        """Return an identifier or a word as it stands, without the space around it."""
+    def text(self, column: str, *, required: bool = False, fatal: bool = True, longest: int = LONGEST) -> str:
+        """Return an identifier or a word as it stands, without the space around it; "" when it cannot be taken."""
         value = self.row.get(column, "").strip()
         if required and not value:
             self.wrong(column, "is empty")
-        if len(value) > LONGEST and column != "address":
-            self.wrong(column, f"is longer than {LONGEST} characters")
-        if "\x00" in value:
-            self.wrong(column, "holds a NUL character")
-        return value
+        elif len(value) > longest:
+            self.wrong(column, f"is longer than {longest} characters", fatal=fatal)
+        elif "\x00" in value:
+            self.wrong(column, "holds a NUL character", fatal=fatal)
+        else:
+            return value
+        return ""
 
     def amount(self, column: str, currency: str) -> int:
         """Return an amount in minor units; it must not be negative."""
@@ -101,8 +125,9 @@ class Checker:
         code = self.text("currency", required=True)
         try:
             minor_units(code)
-        except ValueError as error:
-            self.wrong("currency", str(error))
+        except ValueError:
+            if code:
+                self.wrong("currency", "is no ISO 4217 code such as USD")
             return "USD"
         return code
 
@@ -113,13 +138,19 @@ class Checker:
             return None
         try:
             if self.date_format is not None:
-                return datetime.strptime(value, self.date_format).date()  # noqa: DTZ007 - a day has no zone
-            if re.fullmatch(r"\d{4}-\d{2}-\d{2}", value):
-                return date.fromisoformat(value)
-            self.wrong(column, "is not written YYYY-MM-DD; say how dates are written: --date-format %d/%m/%Y")
+                day = datetime.strptime(value, self.date_format).date()  # noqa: DTZ007 - a day has no zone
+            elif _ISO_DAY.fullmatch(value):
+                day = date.fromisoformat(value)
+            else:
+                self.wrong(column, "is not written YYYY-MM-DD; say how dates are written: --date-format %d/%m/%Y")
+                return None
         except ValueError:
-            self.wrong(column, "is not a date that exists in the format expected")
-        return None
+            self.wrong(column, f"is no date that exists, written {self.date_format or 'YYYY-MM-DD'}")
+            return None
+        if not FIRST_YEAR <= day.year <= LAST_YEAR:
+            self.wrong(column, f"is not between {FIRST_YEAR} and {LAST_YEAR}")
+            return None
+        return day
 
     def yes(self, column: str) -> bool:
         """Return a yes or no."""
@@ -128,10 +159,10 @@ class Checker:
             self.wrong(column, "is neither true nor false")
         return _YES.get(value, False)
 
-    def one_of(self, column: str, allowed: type[Actor] | type[PartyRole], default: str) -> str:
-        """Return one of a closed list of codes."""
-        value = self.text(column) or default
-        if value and value not in {str(one) for one in allowed}:
+    def one_of(self, column: str, allowed: Sequence[str], *, required: bool = False) -> str:
+        """Return one of a closed list of codes, or "" where none is given."""
+        value = self.text(column, required=required)
+        if value and value not in allowed:
             self.wrong(column, f"is none of {', '.join(allowed)}")
         return value
 
@@ -150,19 +181,20 @@ class Checker:
             return None
         return value or None
 
-    def point(self, kind: str, column: str, region: str | None) -> str | None:
+    def point(self, kind: str, column: str, region: str | None, *, fatal: bool = False) -> str | None:
         """Return a contact point in its standard form; one that cannot be is left out and said."""
-        value = self.text(column)
+        longest = LONGEST_ADDRESS if kind == "address" else LONGEST
+        value = self.text(column, required=fatal, fatal=fatal, longest=longest)
         if not value:
             return None
         if kind == "phone":
             standard = _phone(value, (region or "").partition("-")[0] or None)
             if standard is None:
-                self.wrong(column, "is no possible phone number", fatal=False)
+                self.wrong(column, "is no possible phone number", fatal=fatal)
             return standard
         if kind == "email":
             if not _EMAIL.match(value):
-                self.wrong(column, "is no e-mail address", fatal=False)
+                self.wrong(column, "is no e-mail address", fatal=fatal)
                 return None
             return value.lower()
         return value
@@ -179,36 +211,108 @@ def _phone(value: str, country: str | None) -> str | None:
     return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
 
 
-def read_rows(path: Path, required: tuple[str, ...], names: Mapping[str, str]) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield line number and row, with the columns called as we call them; IntakeError if the file is no such table.
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Which columns a kind of file has, and what the file calls them. IntakeError for a name that is none of ours."""
 
-    ``names`` says what the file calls a column of ours.
+    required: tuple[str, ...]
+    optional: tuple[str, ...]
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    def places(self, header: Sequence[str], file: str) -> dict[str, int]:
+        """Return where each of our columns stands. The header itself is never quoted: it may be a row of data."""
+        cells = [cell.strip() for cell in header]
+        wanted = {column: self.names.get(column, column) for column in (*self.required, *self.optional)}
+        if not any(cells):
+            raise IntakeError(f"{file}:1: the file is empty; its first line must name the columns")
+        missing = [called for column, called in wanted.items() if column in self.required and called not in cells]
+        if missing:
+            if len(cells) == 1 and re.search(r"[;\t|]", cells[0]):
+                raise IntakeError(f"{file}:1: columns must be separated by commas; save it as CSV with commas")
+            found = ", ".join(called for called in wanted.values() if called in cells) or "none that is known"
+            raise IntakeError(
+                f"{file}:1: no column {', '.join(missing)} in the first line (found: {found}); name them with --map"
+            )
+        twice = sorted({called for called in wanted.values() if cells.count(called) > 1})
+        if twice:
+            raise IntakeError(f"{file}:1: column {', '.join(twice)} stands there twice; remove or rename one")
+        return {column: cells.index(called) for column, called in wanted.items() if called in cells}
+
+
+def check_names(names: Mapping[str, str]) -> None:
+    """Raise IntakeError for a mapped column that no file of ours has."""
+    for column in names:
+        if column not in ALL_COLUMNS:
+            near = difflib.get_close_matches(column, ALL_COLUMNS, n=1)
+            mend = f"did you mean '{near[0]}'?" if near else "docs/data.md lists them"
+            raise IntakeError(f"--map: no file has a column '{column[:40]}'; {mend}")
+
+
+def check_date_format(date_format: str | None) -> None:
+    """Raise IntakeError for a format that does not say day, month and year."""
+    if date_format is None:
+        return
+    try:
+        days = [date(2026, 11, 24), date(2025, 2, 3)]
+        written = [f"{day:{date_format}}" for day in days]
+        read = [datetime.strptime(text, date_format).date() for text in written]  # noqa: DTZ007 - days have no zone
+    except ValueError:
+        read = []
+    if read != days:
+        raise IntakeError(f"--date-format {date_format}: does not say day, month and year; write for example %d/%m/%Y")
+
+
+def read_rows(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, str], str | None]]:
+    """Yield where each row begins, its values by our names, and what is wrong with it as a row, if anything.
+
+    IntakeError, with the line, if the file is no such table. Empty lines are no rows.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream, strict=True)
-            header = list(reader.fieldnames or ())
-            ours = {names.get(column, column): column for column in (*required, *LEDGER_OPTIONAL, *_MORE)}
-            missing = [column for column in required if names.get(column, column) not in header]
-            if missing:
-                have = ", ".join(header) or "nothing"
-                raise IntakeError(f"{path.name}:1: no column {', '.join(missing)}; it has {have}; name them with --map")
-            for row in reader:
-                yield (
-                    reader.line_num,
-                    {ours.get(column, column): value or "" for column, value in row.items() if column},
-                )
+            yield from _rows(stream, columns, path.name)
     except FileNotFoundError:
         raise IntakeError(f"{path}: no such file") from None
-    except (IsADirectoryError, PermissionError) as error:
+    except OSError as error:
         raise IntakeError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
-        raise IntakeError(f"{path.name}: is not UTF-8; save it as UTF-8 and try again") from None
+        raise IntakeError(f"{path.name}:{_undecodable(path)}: is not UTF-8; save the file as CSV UTF-8") from None
+
+
+def _rows(stream: TextIO, columns: Columns, file: str) -> Iterator[tuple[int, dict[str, str], str | None]]:
+    reader = csv.reader(stream, strict=True)
+    line = 1
+    try:
+        header = next(reader, [])
+        places = columns.places(header, file)
+        line = reader.line_num + 1
+        for cells in reader:
+            if len(cells) == len(header):
+                yield line, {column: cells[place] for column, place in places.items()}, None
+            elif cells:
+                wrong = f"{len(cells)} values under {len(header)} columns; quote values that hold a comma"
+                yield (
+                    line,
+                    {column: "" if place >= len(cells) else cells[place] for column, place in places.items()},
+                    wrong,
+                )
+            line = reader.line_num + 1
     except csv.Error as error:
-        raise IntakeError(f"{path.name}: is not a CSV table ({error})") from None
+        what = "a quote is left open here" if "end of data" in str(error) else "is not written as CSV"
+        if "field limit" in str(error):
+            what = f"a value of more than {csv.field_size_limit()} characters; is a quote left open?"
+        raise IntakeError(f"{file}:{line}: {what}; nothing imported") from None
 
 
-_MORE = ("payment_id", "paid_on", "person", "kind", "value", "source", "consent", "account", "role")
+def _undecodable(path: Path) -> int:
+    """Return the first line that is not UTF-8."""
+    number = 0
+    with path.open("rb") as stream:
+        for number, line in enumerate(stream, start=1):  # noqa: B007 - the number is the answer
+            try:
+                line.decode()
+            except UnicodeDecodeError:
+                break
+    return number
 
 
 def ledger_row(check: Checker) -> tuple[Any, ...]:
@@ -228,7 +332,7 @@ def ledger_row(check: Checker) -> tuple[Any, ...]:
         check.amount("amount", currency),
         due_on,
         check.day("issued_on"),
-        check.text("name"),
+        check.text("name", fatal=False),
         check.point("phone", "phone", region),
         check.point("email", "email", region),
         check.point("address", "address", region),
@@ -239,7 +343,7 @@ def ledger_row(check: Checker) -> tuple[Any, ...]:
         check.yes("disputed"),
         check.text("creditor_id") or DEFAULT_CREDITOR,
         check.text("collector_id") or None,
-        check.one_of("actor", Actor, "") or None,
+        check.one_of("actor", list(Actor)) or None,
         check.text("debt_type") or None,
         check.text("instalment_no") or (due_on.isoformat() if due_on else ""),
         check.text("component") or "principal",
@@ -268,22 +372,15 @@ def payment_row(check: Checker) -> tuple[Any, ...]:
 
 def contact_row(check: Checker) -> tuple[Any, ...]:
     """Return one contact point as it is staged."""
-    kind = check.text("kind", required=True)
-    if kind not in {"phone", "email", "address"}:
-        check.wrong("kind", "is none of phone, email, address")
-    value = check.point(kind, "value", check.region())
-    if value is None:
-        check.bad = True
-    consent = check.text("consent") or "not_asked"
-    if consent not in {"not_asked", "given", "withdrawn"}:
-        check.wrong("consent", "is none of not_asked, given, withdrawn")
+    kind = check.one_of("kind", ("phone", "email", "address"), required=True)
     return (
         check.line,
         check.text("person", required=True),
         kind,
-        value,
+        check.point(kind, "value", check.region(), fatal=True),
         check.text("source") or "file",
-        consent,
+        check.one_of("consent", ("not_asked", "given", "withdrawn")) or "not_asked",
+        check.text("creditor_id") or None,
     )
 
 
@@ -293,11 +390,12 @@ def party_row(check: Checker) -> tuple[Any, ...]:
         check.line,
         check.text("account", required=True),
         check.text("person", required=True),
-        check.one_of("role", PartyRole, ""),
-        check.text("name"),
+        check.one_of("role", list(PartyRole), required=True),
+        check.text("name", fatal=False),
         check.zone(),
         check.region(),
         check.text("language") or None,
+        check.text("creditor_id") or None,
     )
 
 

@@ -300,7 +300,7 @@ suspense = Table(
     _at("received_at"),
     _text("reason"),
     _text("state", default="open"),
-    UniqueConstraint("kind", "external_id"),
+    UniqueConstraint("kind", "external_id", "account_ref"),
     _one_of("reason", ("unknown_account", "other_currency", "ambiguous_account", "unknown_payment")),
     _one_of("state", ("open", "applied", "returned")),
 )
