@@ -47,7 +47,7 @@ steps:
   - {id: three, channel: sms, template: payment-overdue, start: {since: due, days: 7}, between: {hours: "09:00-18:00"}}
 """
 HEAD = "account_id,debtor_id,product,currency,amount,due_date,name,phone,email,timezone\n"
-PATIENCE = 200.0
+PATIENCE = 500.0
 """Seconds after which something that must come true never will."""
 _KEYS = "SELECT external_id, key FROM accounts WHERE external_id = ANY(%s)"
 _CONTACTED = """
