@@ -105,7 +105,6 @@ class TwilioTransport(HttpClient):  # type: ignore[misc] # the SDK has no types
     ) -> Response:
         """Make one request. The SDK's own ``timeout`` and ``allow_redirects`` do not count: ours always do."""
         del timeout, allow_redirects
-        self._local.wait = None
         try:
             answer = self._session().request(
                 method.upper(),

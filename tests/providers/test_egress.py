@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from activities.providers.base import Accepted
-from activities.providers.egress import NeverSentError, TwilioTransport
+from activities.providers.egress import IDLE_SECONDS, NeverSentError, TwilioTransport
 from activities.providers.twilio import TwilioSms
 from domain.codes import Channel
 from tests.fakes.client import FakeClient
@@ -52,6 +52,20 @@ def test_the_environment_changes_neither_host_nor_credentials(
     assert isinstance(MAKERS[channel](fake.url).send(message(channel)), Accepted)
     assert application.received == []
     assert len(fake.journal()) == 1
+
+
+def test_without_a_base_address_the_environment_does_not_move_the_host_but_settings_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TWILIO_EDGE", "ashburn")
+    monkeypatch.setenv("TWILIO_REGION", "au1")
+    hosts = [
+        TwilioSms(twilio_settings("https://x").model_copy(update={"base_url": None, **change}), ERRORS)
+        ._client.get_hostname("https://api.twilio.com/2010-04-01")
+        .split("/")[2]
+        for change in ({}, {"region": "ie1", "edge": "dublin"})
+    ]
+    assert hosts == ["api.twilio.com", "api.dublin.ie1.twilio.com"]
 
 
 def test_every_product_of_the_sdk_goes_to_the_base_address(fake: FakeClient) -> None:
@@ -131,3 +145,12 @@ def test_a_provider_without_its_sender_is_refused_at_once() -> None:
         MAKERS[Channel.VOICE]("https://x", voice_from=None)
     with pytest.raises(ValidationError, match="belong together"):
         twilio_settings("https://x", api_key_sid="SK" + "0" * 32)
+
+
+def test_a_connection_left_idle_is_not_used_again_and_one_in_use_is() -> None:
+    """A request lost on a connection that the other side has long closed would look as if it may have been sent."""
+    transport = TwilioTransport("http://127.0.0.1:9", 1)
+    first = transport._session()
+    assert transport._session() is first
+    transport._local.used -= IDLE_SECONDS + 1
+    assert transport._session() is not first

@@ -202,7 +202,10 @@ def test_the_ledger_says_what_belongs_to_others_and_who_competes(engine: Engine)
     assert evidence.of_others("B/1/1", ["SM-of-B"]) == frozenset()
     assert not evidence.contested("A/1/1")
     with engine.begin() as connection:
-        connection.exec_driver_sql("UPDATE attempts SET status = 'unknown', provider_id = NULL WHERE key = 'B/1/1'")
+        connection.exec_driver_sql("UPDATE attempts SET status = 'unknown' WHERE key = 'B/1/1'")
+    assert not evidence.contested("A/1/1")  # unresolved, but its id is known
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE attempts SET provider_id = NULL WHERE key = 'B/1/1'")
     assert evidence.contested("A/1/1")
     assert not evidence.contested("D/1/1")
     assert evidence.text_digest("A/1/1") is None
