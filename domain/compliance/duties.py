@@ -64,7 +64,7 @@ class KeepBody:
         """Refuse to delete before the time."""
         if self.until is not None and at >= self.until:
             return None
-        return Finding(self.then, None, "must still be kept")
+        return Finding(self.then, self.until, "must still be kept")
 
 
 def keep_body(keep: Keep, then: Then, clock: str | None) -> MakeBody:

@@ -5,7 +5,6 @@ answer wins. A release is the earliest instant at which every rule has nothing t
 at each candidate. What is not known is never permission.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Literal
@@ -15,7 +14,7 @@ from domain.compliance.duties import Computed, compute_term
 from domain.compliance.facts import Approval, Facts
 from domain.compliance.hours import HoursBody
 from domain.compliance.parts import Then
-from domain.compliance.question import FAIL_CLOSED, Body, Finding, Question, approved, ask, granted
+from domain.compliance.question import FAIL_CLOSED, HARDNESS, Body, Finding, Question, approved, ask, granted
 from domain.compliance.rulebook import RuleBook, Selection
 from domain.compliance.timetable import HORIZON
 from domain.compliance.vocabulary import EVENTS
@@ -27,18 +26,21 @@ DEFER_MAX = "core.defer-max"
 RECHECK = "core.recheck-at-dispatch"
 UNKNOWN_EVENT = "core.unknown-event"
 NO_RELEASE = "core.no-release"
-_HARDNESS = {"block": 3, "review": 2, "defer": 1}
 _MOST_STEPS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One rule that acted: what it says, until when (``None``: no time heals it), and why in a few words."""
+    """One rule that acted: what it says, until when (``None``: no time heals it), and why in a few words.
+
+    ``later``: it has nothing against the instant asked about, but spoke against an earlier release.
+    """
 
     rule_id: str
     decision: Then
     until: datetime | None = None
     said: str = ""
+    later: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +105,15 @@ class _Bound:
         return may and approved(approvals, self.rule.id, finding.since, at)
 
     def release(self, finding: Finding) -> datetime | None:
-        """Return when a deferring finding ends: by itself, or because the rule lapses."""
+        """Return when a finding ends: by itself, or because the rule lapses."""
         lapses = self.rule.lapses(self.zones)
         ends = [end for end in (finding.until, lapses) if end is not None]
         return min(ends, default=None)
+
+    def hit(self, finding: Finding, *, later: bool = False) -> Hit:
+        """Return a finding as the world sees it: only a deferral is released by time."""
+        until = self.release(finding) if finding.then == "defer" else None
+        return Hit(self.rule.id, finding.then, until, finding.said, later)
 
     def is_lifted(self, at: datetime, approvals: tuple[Approval, ...]) -> bool:
         """Whether the rule would say something, and an exception, consent or approval keeps it from it."""
@@ -124,7 +131,6 @@ class _Answers:
     passed: set[str] = field(default_factory=set)
     notes: set[str] = field(default_factory=set)
     notes_of_passed: set[str] = field(default_factory=set)
-    later: set[str] = field(default_factory=set)
 
 
 def decide(facts: Facts, book: RuleBook) -> Ruling:
@@ -136,10 +142,10 @@ def decide(facts: Facts, book: RuleBook) -> Ruling:
     answers = _Answers(hits=_before_any_rule(facts, selection))
     for one in bound:
         _hear(one, question, answers)
+    decision, until = _conclude(bound, answers, question)
     acted = {hit.rule_id for hit in answers.hits}
     answers.lifted -= acted
     answers.passed -= acted | answers.lifted
-    decision, until = _conclude(bound, answers, question)
     duties = tuple(sorted({rule.id for rule in rules if rule.content is not None}))
     if facts.channel == "compute":
         return _computed(rules, question, answers, selection, decision, asked=bool(bound))
@@ -190,8 +196,7 @@ def _hear(one: _Bound, question: Question, answers: _Answers) -> None:
     findings = one.findings(now, approvals)
     own_notes = {*one.notes, *(note for body in one.bodies for note in body.notes)}
     for finding in findings:
-        until = one.release(finding) if finding.then == "defer" else None
-        hit = Hit(one.rule.id, finding.then, until, finding.said)
+        hit = one.hit(finding)
         if hit not in answers.hits:  # a rule that two packs share
             answers.hits.append(hit)
         answers.notes |= {*own_notes, *finding.notes}
@@ -209,36 +214,44 @@ def _conclude(bound: list[_Bound], answers: _Answers, question: Question) -> tup
     """Return the decision, and the instant at which every rule together would allow it."""
     if not answers.hits:
         return "allow", None
-    hardest = max(answers.hits, key=lambda hit: _HARDNESS[hit.decision])
+    hardest = max(answers.hits, key=lambda hit: HARDNESS[hit.decision])
     if hardest.decision != "defer":
         return hardest.decision, None
-    at = question.now
-    for _ in range(_MOST_STEPS):
-        found = [(one, finding) for one in bound for finding in one.findings(at, question.approvals)]
-        if not found:
-            return "defer", at
-        if at > question.now:
-            answers.later |= {one.rule.id for one, _ in found}
-            answers.notes |= {note for _, finding in found for note in finding.notes}
-        harder = [(one, finding) for one, finding in found if finding.then != "defer"]
-        if harder:
-            answers.hits += [Hit(one.rule.id, finding.then, None, finding.said) for one, finding in harder]
-            return _hardest(finding.then for _, finding in harder), None
-        releases = [one.release(finding) for one, finding in found]
-        latest = max((release for release in releases if release is not None), default=None)
-        if latest is None or None in releases or latest > question.now + HORIZON or latest <= at:
-            break
-        at = latest
+    until, met = _earliest(bound, question)
+    answers.hits += [one.hit(finding, later=True) for one, finding in met]
+    answers.notes |= {note for _, finding in met for note in finding.notes}
+    if until is not None:
+        return "defer", until
     answers.hits.append(Hit(NO_RELEASE, "block", None, f"no permitted time within {HORIZON.days} days"))
     return "block", None
 
 
-def _hardest(decisions: Iterable[Then]) -> Then:
-    return max(decisions, key=lambda decision: _HARDNESS[decision])
+def _earliest(bound: list[_Bound], question: Question) -> tuple[datetime | None, list[tuple[_Bound, Finding]]]:
+    """Return the earliest later instant at which no rule speaks, and the rules that spoke only on the way there.
+
+    Each rule names an instant before which it certainly speaks, so the latest of these is the next to ask about; where
+    one names none, there is no such instant.
+    """
+    at = question.now
+    met: dict[str, tuple[_Bound, Finding]] = {}
+    spoke_now: set[str] = set()
+    for _ in range(_MOST_STEPS):
+        found = [(one, finding) for one in bound for finding in one.findings(at, question.approvals)]
+        if not found:
+            return at, list(met.values())
+        if at == question.now:
+            spoke_now = {one.rule.id for one, _ in found}
+        met |= {one.rule.id: (one, finding) for one, finding in found if one.rule.id not in {*spoke_now, *met}}
+        releases = [one.release(finding) for one, finding in found]
+        known = [release for release in releases if release is not None]
+        if len(known) < len(releases) or max(known) > question.now + HORIZON or max(known) <= at:
+            break
+        at = max(known)
+    return None, list(met.values())
 
 
-def _order(hit: Hit) -> tuple[int, str, str]:
-    return -_HARDNESS[hit.decision], hit.rule_id, hit.said
+def _order(hit: Hit) -> tuple[bool, int, str, str]:
+    return hit.later, -HARDNESS[hit.decision], hit.rule_id, hit.said
 
 
 def _public_ids(decision: Decision, answers: _Answers, facts: Facts) -> tuple[str, ...]:
@@ -249,7 +262,6 @@ def _public_ids(decision: Decision, answers: _Answers, facts: Facts) -> tuple[st
         asked = answers.passed | answers.lifted
         return (*sorted(asked), *sorted((notes | recheck | {PACK_SELECTION}) - asked))
     acted = dict.fromkeys(hit.rule_id for hit in sorted(answers.hits, key=_order))
-    acted |= dict.fromkeys(sorted(answers.later))
     notes = answers.notes | answers.lifted | recheck
     if decision == "defer" and len({hit.rule_id for hit in answers.hits}) > 1:
         notes.add(DEFER_MAX)

@@ -1,6 +1,6 @@
 """One contact as the rules look at it: the facts, and what several rules derive from them, derived once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from operator import attrgetter
@@ -15,6 +15,8 @@ ALL_DATES = ("Pacific/Kiritimati", "Etc/GMT+12")
 """The first and the last place in which a day is: the strictest pair when the zone is not known."""
 _when = attrgetter("t")
 FAIL_CLOSED = "core.fail-closed"
+HARDNESS: Mapping[Then, int] = {"block": 3, "review": 2, "defer": 1}
+"""Which answer wins over which."""
 
 
 @dataclass(frozen=True, slots=True)

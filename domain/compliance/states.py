@@ -12,7 +12,7 @@ from domain.calendar import local_date, start_of_day
 from domain.compliance.conditions import compiled
 from domain.compliance.facts import Event, Facts
 from domain.compliance.parts import Fresh, State, Then
-from domain.compliance.question import Finding, MakeBody, Question, end_of_days
+from domain.compliance.question import HARDNESS, Finding, MakeBody, Question, end_of_days
 from domain.compliance.timetable import NEVER
 from domain.compliance.vocabulary import MEDIUM_OF_CHANNEL, MEDIUM_OF_EVENT, PHONE_CHANNELS
 from domain.compliance.words import WordList
@@ -45,12 +45,9 @@ class StateBody:
         on = [one for one in self.standing if (one.begin is None or one.begin <= at) and at < one.end]
         if not on:
             return None
-        for then in ("block", "review"):
-            for one in on:
-                if one.then == then:
-                    return Finding(one.then, None, one.said, one.since)
-        last = max(on, key=lambda one: one.end)
-        return Finding("defer", None if last.end >= NEVER else last.end, last.said, last.since)
+        hardest = max(on, key=lambda one: (HARDNESS[one.then], one.end, one.said))
+        last = max(one.end for one in on)
+        return Finding(hardest.then, None if last >= NEVER else last, hardest.said, hardest.since)
 
 
 def state_body(state: State, then: Then, clock: str | None, lists: Lists) -> MakeBody:

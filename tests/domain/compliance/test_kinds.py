@@ -278,7 +278,7 @@ REPLY = "    channels: sms\n    state: {events: [inbound_sms], reply: out, scope
 @pytest.mark.parametrize(
     ("text", "decision"),
     [
-        ("STOP", "block"), ("ＳＴＯＰ", "block"), (" stop. ", "block"), ("st\u200bop", "block"), ("«Stop!»", "block"),
+        ("STOP", "block"), ("\uff33\uff34\uff2f\uff30", "block"), (" stop. ", "block"), ("st\u200bop", "block"), ("«Stop!»", "block"),
         ("please stop it", "review"), ("nonstop", "allow"), ("hello", "allow"), ("t", "review"), ("", "allow"),
     ],
 )  # fmt: skip

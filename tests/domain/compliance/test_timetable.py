@@ -57,7 +57,7 @@ def test_the_next_opening_is_the_first_open_minute(table: Timetable, zone: str, 
         assert found == searched
 
 
-DAILY = Timetable(open={day: ((8 * 3600.0, 21 * 3600.0),) for day in range(7)})
+DAILY = Timetable(open=dict.fromkeys(range(7), ((8 * 3600.0, 21 * 3600.0),)))
 
 
 @pytest.mark.parametrize(
@@ -78,20 +78,20 @@ def test_opening_times_of_the_zones_that_surprise(zone: str, at: str, opens: str
 
 
 def test_an_hour_that_is_skipped_opens_at_the_end_of_the_gap() -> None:
-    night = Timetable(open={day: ((2.5 * 3600, 4 * 3600.0),) for day in range(7)})
+    night = Timetable(open=dict.fromkeys(range(7), ((2.5 * 3600, 4 * 3600.0),)))
     at = datetime(2026, 3, 8, 6, 0, tzinfo=UTC)  # 01:00 in New York; 02:00 becomes 03:00 at 07:00Z
     assert night.next_open(at, "America/New_York") == datetime(2026, 3, 8, 7, 0, tzinfo=UTC)
 
 
 def test_an_hour_that_is_repeated_is_open_twice() -> None:
-    night = Timetable(open={day: ((3600.0, 1.5 * 3600),) for day in range(7)})
+    night = Timetable(open=dict.fromkeys(range(7), ((3600.0, 1.5 * 3600),)))
     between = datetime(2026, 11, 1, 5, 45, tzinfo=UTC)  # 01:45 the first time
     assert night.next_open(between, "America/New_York") == datetime(2026, 11, 1, 6, 0, tzinfo=UTC)
 
 
 def test_holidays_of_a_country_and_of_the_facts_are_both_kept() -> None:
     table = Timetable(
-        open={day: ((8 * 3600.0, 20 * 3600.0),) for day in range(6)},
+        open=dict.fromkeys(range(6), ((8 * 3600.0, 20 * 3600.0),)),
         on_holidays=(),
         holidays_of="ID",
         holidays=frozenset({date(2026, 12, 26)}),
