@@ -32,7 +32,8 @@ def read_case(connection: Connection, case_key: str) -> CaseRow:
 
 
 SHOW_CASE = (
-    "UPDATE cases SET stage = %(stage)s, step = %(step)s, due_at = %(due_at)s, waiting_for = %(waiting_for)s "
+    "UPDATE cases SET stage = %(stage)s, step = %(step)s, due_at = %(due_at)s, waiting_for = %(waiting_for)s, "
+    "next_step = %(next_step)s, next_channel = %(next_channel)s "
     "WHERE key = %(case)s AND status <> 'closed'"
 )
 
@@ -50,6 +51,8 @@ def shown(case_key: str, view: Outlook) -> dict[str, object]:
         "step": view.step,
         "due_at": view.due_at,
         "waiting_for": view.waiting_for[:300],
+        "next_step": view.next_step,
+        "next_channel": view.next_channel,
     }
 
 
@@ -57,6 +60,7 @@ def close_case(connection: Connection, case_key: str, reason: CloseReason, at: d
     """End an episode: its row, its open work items, its record. The caller has made sure that it may end."""
     connection.exec_driver_sql(
         "UPDATE cases SET status = 'closed', stage = 'closed', step = NULL, due_at = NULL, waiting_for = '', "
+        "next_step = NULL, next_channel = NULL, "
         "closed_at = %s, close_reason = %s WHERE key = %s AND status <> 'closed'",
         (at, reason, case_key),
     )

@@ -153,15 +153,19 @@ def _show_first(connection: Connection, cases: Sequence[CaseInput], at: datetime
     """Write what lists show about cases that have not acted yet."""
     views = [outlook(case.state, case.strategy, at) for case in cases]
     connection.exec_driver_sql(
-        "UPDATE cases k SET stage = n.stage, step = n.step, due_at = n.due_at, waiting_for = n.waiting_for "
-        "FROM unnest(%(keys)s::text[], %(stages)s::text[], %(steps)s::text[], %(dues)s::timestamptz[], %(whys)s::text[]) "
-        "AS n(key, stage, step, due_at, waiting_for) WHERE k.key = n.key",
+        "UPDATE cases k SET stage = n.stage, step = n.step, due_at = n.due_at, waiting_for = n.waiting_for, "
+        "next_step = n.next_step, next_channel = n.next_channel "
+        "FROM unnest(%(keys)s::text[], %(stages)s::text[], %(steps)s::text[], %(dues)s::timestamptz[], %(whys)s::text[], "
+        "%(next_steps)s::text[], %(next_channels)s::text[]) "
+        "AS n(key, stage, step, due_at, waiting_for, next_step, next_channel) WHERE k.key = n.key",
         {
             "keys": [case.state.case_key for case in cases],
             "stages": [str(view.stage) for view in views],
             "steps": [view.step for view in views],
             "dues": [view.due_at for view in views],
             "whys": [view.waiting_for for view in views],
+            "next_steps": [view.next_step for view in views],
+            "next_channels": [view.next_channel for view in views],
         },
     )
 

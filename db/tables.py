@@ -335,6 +335,8 @@ cases = Table(
     _text("stage", default="opening"),
     _text("step", null=True),
     _at("due_at", null=True),
+    _text("next_step", null=True),
+    _text("next_channel", null=True),
     _text("waiting_for", default=""),
     _at("opened_at"),
     _at("closed_at", null=True),
@@ -348,7 +350,8 @@ cases = Table(
     Index("uq_cases_open_account", "account_key", unique=True, postgresql_where=text("status <> 'closed'")),
     Index(None, "status", "stage"),
 )
-"""One stretch of delinquency of one account, and its row for lists. The workflow id is ``case/<key>``."""
+"""One stretch of delinquency of one account, and its row for lists. The workflow id is ``case/<key>``.
+``next_step`` and ``next_channel`` say what the case does at ``due_at``, when that is a contact."""
 
 attempts = Table(
     "attempts",
@@ -375,6 +378,8 @@ attempts = Table(
     _text("provider", null=True),
     _text("provider_id", null=True),
     _text("outcome", null=True),
+    _text("party_reached", null=True),
+    Column("duration_seconds", Integer),
     _text("error_code", null=True),
     Column("dispatch", Integer, nullable=False, server_default="0"),
     _money("quoted_amount", null=True),

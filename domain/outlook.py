@@ -15,7 +15,7 @@ NEVER = datetime(9999, 12, 31, tzinfo=UTC)
 class Outlook:
     """``due_at`` is the business instant at which the case acts next, ``NEVER`` when only a message moves it.
 
-    ``next_step`` is the step whose contact that act is; ``None`` when it is something else.
+    ``next_step`` and its channel say what is contacted then; ``None`` when the act is something else.
     """
 
     stage: Stage
@@ -23,6 +23,7 @@ class Outlook:
     due_at: datetime
     waiting_for: str
     next_step: str | None = None
+    next_channel: str | None = None
 
 
 FARTHEST = 200
@@ -55,10 +56,12 @@ def outlook(state: CaseState, strategy: Strategy, now: datetime, *, pending: boo
     match coming:
         case Wait():
             wait, then = foresee(state, strategy, coming)
-            contacts = then.step if isinstance(then, Contact) else None
-            return Outlook(stage, step, wait.until or NEVER, wait.why, contacts)
+            if not isinstance(then, Contact):
+                return Outlook(stage, step, wait.until or NEVER, wait.why)
+            return Outlook(stage, step, wait.until or NEVER, wait.why, then.step, _channel(strategy, then.step))
         case Contact():
-            return Outlook(stage, coming.step, now, f"contacting: step {coming.step}", coming.step)
+            words = f"contacting: step {coming.step}"
+            return Outlook(stage, coming.step, now, words, coming.step, _channel(strategy, coming.step))
         case Ask():
             return Outlook(stage, coming.step, now, f"asking a person: {coming.kind}")
         case GiveUp():
@@ -75,3 +78,7 @@ def outlook(state: CaseState, strategy: Strategy, now: datetime, *, pending: boo
 def _step(state: CaseState, strategy: Strategy) -> str | None:
     index = state.cursor.index
     return strategy.steps[index].id if index < len(strategy.steps) else None
+
+
+def _channel(strategy: Strategy, step: str) -> str:
+    return str(strategy.steps[strategy.index_of(step)].via)

@@ -1,0 +1,24 @@
+"""one message for several accounts, and what a call really was"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+STATUSES = (
+    "refused", "deferred", "retryable", "dispatching", "unknown", "sent", "delivered", "answered", "undelivered",
+    "failed", "unsent", "covered",
+)
+
+
+def upgrade() -> None:
+    op.add_column("cases", sa.Column("next_step", sa.Text()))
+    op.add_column("cases", sa.Column("next_channel", sa.Text()))
+    op.add_column("attempts", sa.Column("party_reached", sa.Text()))
+    op.add_column("attempts", sa.Column("duration_seconds", sa.Integer()))
+    op.drop_constraint(op.f("ck_attempts_status"), "attempts", type_="check")
+    listed = ", ".join(f"'{one}'" for one in STATUSES)
+    op.create_check_constraint(op.f("ck_attempts_status"), "attempts", f"status IN ({listed})")
