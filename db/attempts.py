@@ -202,16 +202,18 @@ class Ruling:
     provider: str | None
     now: datetime
     engine_now: datetime
+    covered_by: str | None = None
+    """The attempt whose message speaks for this one; then nothing is sent."""
 
 
 def write_decision(connection: Connection, attempt: Attempt, ruling: Ruling) -> int | None:
     """Write the attempt with its decision; return its dispatch number, ``None`` if another call owns the row.
 
-    An allowed attempt is ``dispatching`` from here on.
+    An allowed attempt is ``dispatching`` from here on, or ``covered`` when another's message speaks for it.
     """
     verdict = ruling.decision.verdict
     status = {
-        Verdict.ALLOW: AttemptStatus.DISPATCHING,
+        Verdict.ALLOW: AttemptStatus.DISPATCHING if ruling.covered_by is None else AttemptStatus.COVERED,
         Verdict.DEFER: AttemptStatus.DEFERRED,
     }.get(verdict, AttemptStatus.REFUSED)
     sends = status is AttemptStatus.DISPATCHING
@@ -225,6 +227,8 @@ def write_decision(connection: Connection, attempt: Attempt, ruling: Ruling) -> 
         "currency": ruling.currency,
         "contact_point": None if ruling.point is None else ruling.point.key,
     }
+    if ruling.covered_by is not None:
+        body["covered_by"] = ruling.covered_by
     row = connection.exec_driver_sql(
         _WRITE,
         {

@@ -1,0 +1,354 @@
+"""The transaction that admits an attempt: locks, facts, gate, decision, and which other accounts its message lists.
+
+Whatever it decides is committed before a provider is called. Reads follow the locks as later statements, so that what
+was committed while this call waited is seen. Nothing here talks to a provider.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, Engine
+
+from activities.checkpoints import Checkpoint, Place
+from activities.instant import Stopwatch
+from activities.providers.base import AccountLine, Outbound, Provider
+from activities.wording import Worded, Wording, WordingError
+from db.attempts import Attempt, Context, Point, Ruling, Taken, choose_point, read_context, write_decision
+from db.cases import show_case
+from db.coverage import Companion, Cover, companions, cover, standing_cover, use_cover, void_cover
+from db.facts import AccountReading, read_account, read_facts
+from db.locks import lock_contact
+from db.strategies import StrategyBook
+from domain.calendar import local_date, start_of_day
+from domain.case import ContactReport, ContactRequest
+from domain.codes import CONTACT_POINT_KIND, COUNTS_AS_CONTACT, AttemptStatus, Channel, Verdict
+from domain.decide import apply
+from domain.gate import Admission, Decision, Gate
+from domain.money import format_amount
+from domain.outlook import outlook
+from domain.strategy import Step, Strategy
+
+COVERED = "core.covered"
+WAITS_FOR_COVER = "core.covering-in-flight"
+LOOK_AGAIN = timedelta(minutes=1)
+_OPEN = frozenset({AttemptStatus.DEFERRED, AttemptStatus.RETRYABLE})
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """An attempt that this call may send: its dispatch number, the message, and the monotonic instant of admission."""
+
+    dispatch: int
+    message: Outbound
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An attempt whose dispatch another call wrote."""
+
+    taken: Taken
+
+
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    """The message that speaks for this attempt is on its way: what becomes of it is not known yet."""
+
+    cover: Cover
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One attempt to decide about, and who asks."""
+
+    request: ContactRequest
+    strategy: Strategy
+    step: Step
+    attempt: Attempt
+    watch: Stopwatch
+
+    @property
+    def now(self) -> datetime:
+        """The business instant."""
+        return self.watch.business_now(self.request.state)
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What was read under the locks about one account and whom a step would contact."""
+
+    context: Context
+    account: AccountReading
+    point: Point | None
+    now: datetime
+
+    @property
+    def day(self) -> tuple[datetime, datetime]:
+        """The start and the end of the debtor's local day."""
+        zone = self.account.facts.zone or "UTC"
+        today = local_date(self.now, zone)
+        return start_of_day(today, zone), start_of_day(today + timedelta(days=1), zone)
+
+
+class Admissions:
+    """Admits attempts over one gate. ``consolidate``: one message speaks for all accounts due on a day."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        providers: Mapping[Channel, Provider],
+        gate: Gate,
+        wording: Wording,
+        book: StrategyBook,
+        checkpoint: Checkpoint,
+        *,
+        consolidate: bool,
+    ) -> None:
+        self._engine = engine
+        self._providers = providers
+        self._gate = gate
+        self._wording = wording
+        self._book = book
+        self._checkpoint = checkpoint
+        self._consolidate = consolidate
+
+    def admit(self, asked: Question, *, patient: bool = True) -> ContactReport | Admitted | Found | InFlight:
+        """Decide about an attempt in one transaction.
+
+        A message in flight that speaks for it is named; asked again with ``patient`` false, the attempt is deferred.
+        """
+        state, step, attempt = asked.request.state, asked.step, asked.attempt
+        kind = CONTACT_POINT_KIND[step.via]
+        with self._engine.begin() as connection:
+            lock_contact(connection, state.account_key, kind)
+            self._checkpoint(Place.CONTACT_LOCKED, attempt.key)
+            at = time.monotonic()
+            now = asked.now
+            context = read_context(connection, attempt, kind, step.to.role, now)
+            account = read_account(connection, state.account_key, now, logical=state.clock.is_logical)
+            read = _Read(context, account, choose_point(context.points, step.to.order), now)
+            taken = context.taken
+            if taken is not None and taken.status is AttemptStatus.DISPATCHING:
+                return Found(taken)
+            if taken is not None and taken.status not in _OPEN:
+                return report_of(asked, account, taken.status, taken.not_before, taken.rule_ids)
+            speaks = self._cover_of(connection, asked, read)
+            if speaks is not None and speaks.status is AttemptStatus.DISPATCHING and patient:
+                return InFlight(speaks)
+            decision = self._decide(asked, read, speaks)
+            covered: Sequence[tuple[Companion, AccountReading]] = ()
+            worded: Worded | None = None
+            if decision.verdict is Verdict.ALLOW and read.point is not None and speaks is None:
+                covered = self._companions(connection, asked, read)
+                try:
+                    worded = self._word(asked, read, [one for _, one in covered])
+                except WordingError:
+                    decision = Decision(Verdict.REVIEW, ("core.template",))
+            dispatch = self._write(connection, asked, read, decision, speaks)
+            if worded is None or read.point is None:
+                report = _decided(asked, read, decision, speaks)
+                show(connection, asked, report)
+                return report
+            cover(connection, attempt.key, [(one, other.facts.past_due) for one, other in covered], now)
+            message = _message(asked, read, read.point, worded, covered)
+            self._checkpoint(Place.CONTACT_DECIDED, attempt.key)
+        return Admitted(dispatch, message, at)
+
+    # --- deciding -----------------------------------------------------------------------------------------------
+
+    def _decide(self, asked: Question, read: _Read, speaks: Cover | None) -> Decision:
+        decision = self._gate.decide(_admission(asked.step, asked.strategy, read))
+        if speaks is None or decision.verdict is Verdict.BLOCK:
+            return decision
+        if speaks.status is AttemptStatus.DISPATCHING:
+            return Decision(Verdict.DEFER, (WAITS_FOR_COVER,), read.now + LOOK_AGAIN)
+        return Decision(Verdict.ALLOW, (COVERED,))
+
+    def _cover_of(self, connection: Connection, asked: Question, read: _Read) -> Cover | None:
+        """Return the message that speaks for this attempt; one that proved unsent speaks for nobody."""
+        speaks = standing_cover(connection, asked.attempt.case_key, asked.step.id, read.day[0])
+        if speaks is None or speaks.status in COUNTS_AS_CONTACT or speaks.status is AttemptStatus.ANSWERED:
+            return speaks
+        void_cover(connection, speaks.attempt_key)
+        return None
+
+    def _companions(
+        self, connection: Connection, asked: Question, read: _Read
+    ) -> Sequence[tuple[Companion, AccountReading]]:
+        """Return the other cases this message speaks for: due today on the channel, and their own gate allows."""
+        point = read.point
+        if not self._consolidate or point is None:
+            return ()
+        since, before = read.day
+        found = companions(
+            connection,
+            account_key=asked.attempt.account_key,
+            case_key=asked.attempt.case_key,
+            party_key=point.party_key,
+            channel=asked.step.via,
+            since=since,
+            before=before,
+        )
+        if not found:
+            return ()
+        logical = asked.request.state.clock.is_logical
+        readings = read_facts(connection, [one.account_key for one in found], read.now, logical=logical)
+        return [
+            (one, readings[one.account_key])
+            for one in found
+            if self._travels(connection, one, asked, _Read(read.context, readings[one.account_key], point, read.now))
+        ]
+
+    def _travels(self, connection: Connection, one: Companion, asked: Question, read: _Read) -> bool:
+        """Whether a case's own step would go to the same place for the same purpose, and its own gate allows it."""
+        strategy = self._book.by_digest(one.strategy_digest)
+        step = strategy.steps[strategy.index_of(one.step)]
+        if step.purpose is not asked.step.purpose or step.via is not asked.step.via:
+            return False
+        attempt = Attempt("", one.case_key, one.account_key, 0, step.id, 1, 1, step.via, step.purpose, step.template)
+        context = read_context(connection, attempt, CONTACT_POINT_KIND[step.via], step.to.role, read.now)
+        point = choose_point(context.points, step.to.order)
+        if point is None or read.point is None or point.key != read.point.key:
+            return False
+        own = _Read(context, read.account, point, read.now)
+        return self._gate.decide(_admission(step, strategy, own)).verdict is Verdict.ALLOW
+
+    # --- writing ------------------------------------------------------------------------------------------------
+
+    def _write(
+        self, connection: Connection, asked: Question, read: _Read, decision: Decision, speaks: Cover | None
+    ) -> int:
+        facts = read.account.facts
+        covered_by = speaks.attempt_key if speaks is not None and COVERED in decision.rule_ids else None
+        ruling = Ruling(
+            decision=decision,
+            facts_json=facts.model_dump_json(exclude_defaults=True),
+            amount=facts.past_due,
+            currency=facts.currency,
+            point=read.point,
+            provider=self._providers[asked.step.via].name,
+            now=read.now,
+            engine_now=asked.watch.engine_now,
+            covered_by=covered_by,
+        )
+        dispatch = write_decision(connection, asked.attempt, ruling)
+        if dispatch is None:
+            raise RuntimeError("the attempt changed under its lock")
+        if covered_by is not None:
+            use_cover(connection, covered_by, asked.attempt.case_key, asked.step.id)
+        return dispatch
+
+    def _word(self, asked: Question, read: _Read, others: Sequence[AccountReading]) -> Worded:
+        """Word the message: the accounts it speaks for, the sum, the oldest due date."""
+        step, facts, point = asked.step, read.account.facts, read.point
+        all_accounts = [read.account, *others]
+        total = sum(one.facts.past_due for one in all_accounts)
+        values = {
+            "amount": format_amount(total, facts.currency),
+            "due_on": min((one.facts.oldest_due_on for one in all_accounts if one.facts.oldest_due_on), default=None),
+            "dpd": max(one.facts.dpd for one in all_accounts),
+            "reference": ", ".join(one.external_id for one in all_accounts),
+            "accounts": [
+                {
+                    "reference": one.external_id,
+                    "amount": format_amount(one.facts.past_due, one.facts.currency),
+                    "due_on": one.facts.oldest_due_on,
+                    "dpd": one.facts.dpd,
+                }
+                for one in all_accounts
+            ],
+            "creditor_name": read.context.creditor,
+            "collector_name": read.context.collector or read.context.creditor,
+            "recipient_name": "" if point is None else point.name,
+            "pay_link": "",
+            "third_party": facts.actor == "third_party_collector",
+        }
+        language = (point.language if point is not None else None) or facts.language
+        return self._wording.render(step.template or step.id, step.via, language, values)
+
+
+def report_of(
+    asked: Question,
+    account: AccountReading,
+    status: AttemptStatus,
+    not_before: datetime | None,
+    rule_ids: tuple[str, ...] = (),
+    verdict: Verdict = Verdict.ALLOW,
+) -> ContactReport:
+    """Return what the case is told about its attempt."""
+    return ContactReport(
+        seq=asked.attempt.seq,
+        step=asked.attempt.step,
+        status=status,
+        verdict=verdict,
+        rule_ids=rule_ids,
+        not_before=not_before,
+        at=asked.now,
+        facts=account.facts,
+    )
+
+
+def show(connection: Connection, asked: Question, report: ContactReport) -> None:
+    """Write what lists show about the case after a report."""
+    state, own = apply(asked.request.state, asked.strategy, report)
+    show_case(connection, state.case_key, outlook(state, asked.strategy, report.at, pending=bool(own)))
+
+
+def _decided(asked: Question, read: _Read, decision: Decision, speaks: Cover | None) -> ContactReport:
+    if speaks is not None and COVERED in decision.rule_ids:
+        status = AttemptStatus.COVERED
+    elif decision.verdict is Verdict.DEFER:
+        status = AttemptStatus.DEFERRED
+    else:
+        status = AttemptStatus.REFUSED
+    return report_of(asked, read.account, status, decision.defer_until, decision.rule_ids, decision.verdict)
+
+
+def _admission(step: Step, strategy: Strategy, read: _Read) -> Admission:
+    point, account = read.point, read.account
+    return Admission(
+        now=read.now,
+        channel=step.via,
+        purpose=step.purpose,
+        between=step.between,
+        facts=account.facts,
+        case_closed=read.context.case_closed,
+        point_state=None if point is None else point.state,
+        point_consent=None if point is None else point.consent,
+        point_held=read.context.channel_held or (point is not None and point.held),
+        feed_age=account.feed_age,
+        feed_limit=account.feed_limit,
+        holidays_of=strategy.holidays or account.facts.region,
+    )
+
+
+def _message(
+    asked: Question,
+    read: _Read,
+    point: Point,
+    worded: Worded,
+    covered: Sequence[tuple[Companion, AccountReading]],
+) -> Outbound:
+    attempt, facts = asked.attempt, read.account.facts
+    own = AccountLine(attempt.account_key, read.account.external_id, attempt.case_key, facts.past_due, facts.currency)
+    lines = [
+        AccountLine(one.account_key, other.external_id, one.case_key, other.facts.past_due, other.facts.currency)
+        for one, other in covered
+    ]
+    return Outbound(
+        attempt_key=attempt.key,
+        channel=attempt.channel,
+        party_key=point.party_key,
+        recipient=point.value,
+        recipient_name=point.name,
+        language=point.language or facts.language or "en",
+        subject=worded.subject,
+        body=worded.body,
+        accounts=(own, *lines),
+        step=asked.step.id,
+        try_no=attempt.try_no,
+        zone=facts.zone or "UTC",
+        at=read.now,
+    )

@@ -1,0 +1,140 @@
+"""One message per debtor: which cases a message speaks for besides its own, and what they find when they are due.
+
+An attempt that is admitted looks for the cases of the same person that are due on the same channel before the local
+day ends, and leaves a coverage for each whose own gate allows. Their timers and attempts are untouched: when such a
+case is due it finds the coverage and records that it was covered. All under the locks of the person.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from db.record import append_events
+from domain.codes import AttemptStatus, Channel
+
+_COMPANIONS = """
+SELECT k.key, k.account_key, k.strategy_digest, k.next_step
+  FROM account_parties ap
+  JOIN accounts a ON a.key = ap.account_key
+  JOIN cases k ON k.account_key = a.key AND k.status <> 'closed'
+  JOIN accounts own ON own.key = %(account)s
+ WHERE ap.party_key = %(party)s AND k.key <> %(case)s AND k.next_channel = %(channel)s AND k.due_at < %(before)s
+   AND a.creditor = own.creditor AND a.collector = own.collector AND a.actor = own.actor
+   AND a.debt_type = own.debt_type AND a.currency = own.currency
+   AND NOT EXISTS (SELECT 1 FROM coverage c WHERE c.covered_case = k.key AND c.step = k.next_step
+                    AND c.state = 'standing' AND c.made_at >= %(since)s)
+ GROUP BY k.key ORDER BY k.key
+"""
+
+_COVER = """
+INSERT INTO coverage (attempt_key, covered_case, step, state, made_at)
+SELECT %(attempt)s, n.case_key, n.step, 'standing', %(at)s FROM unnest(%(cases)s::text[], %(steps)s::text[]) AS n(case_key, step)
+ON CONFLICT (covered_case, step, attempt_key) DO UPDATE SET state = 'standing', made_at = excluded.made_at
+"""
+
+_LIST_ACCOUNTS = """
+INSERT INTO attempt_accounts (attempt_key, account_key, case_key, quoted_amount)
+SELECT %(attempt)s, n.account_key, n.case_key, n.amount
+  FROM unnest(%(accounts)s::text[], %(cases)s::text[], %(amounts)s::bigint[]) AS n(account_key, case_key, amount)
+ON CONFLICT (attempt_key, account_key) DO UPDATE SET quoted_amount = excluded.quoted_amount
+"""
+
+_STANDING = """
+SELECT c.attempt_key, t.status, t.engine_admitted_at FROM coverage c JOIN attempts t ON t.key = c.attempt_key
+ WHERE c.covered_case = %(case)s AND c.step = %(step)s AND c.state = 'standing' AND c.made_at >= %(since)s
+ ORDER BY c.id DESC LIMIT 1
+"""
+
+_VOID = """
+WITH v AS (UPDATE coverage SET state = 'void' WHERE attempt_key = %(attempt)s AND state = 'standing' RETURNING covered_case)
+DELETE FROM attempt_accounts x USING v WHERE x.attempt_key = %(attempt)s AND x.case_key = v.covered_case
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Companion:
+    """A case whose next contact could travel with another's message."""
+
+    case_key: str
+    account_key: str
+    strategy_digest: str
+    step: str
+
+
+def companions(
+    connection: Connection,
+    *,
+    account_key: str,
+    case_key: str,
+    party_key: str,
+    channel: Channel,
+    since: datetime,
+    before: datetime,
+) -> list[Companion]:
+    """Return the person's other cases that are due on the channel before ``before``, of the same creditor and brand.
+
+    ``since`` is the start of the local day: what was covered on it is not covered again.
+    """
+    rows = connection.exec_driver_sql(
+        _COMPANIONS,
+        {
+            "account": account_key,
+            "case": case_key,
+            "party": party_key,
+            "channel": channel,
+            "since": since,
+            "before": before,
+        },
+    )
+    return [Companion(*row) for row in rows]
+
+
+def cover(connection: Connection, attempt_key: str, covered: Sequence[tuple[Companion, int]], at: datetime) -> None:
+    """Say that an attempt's message speaks for these cases too, each with the amount quoted in minor units."""
+    if not covered:
+        return
+    cases = [one.case_key for one, _ in covered]
+    connection.exec_driver_sql(
+        _COVER, {"attempt": attempt_key, "cases": cases, "steps": [one.step for one, _ in covered], "at": at}
+    )
+    connection.exec_driver_sql(
+        _LIST_ACCOUNTS,
+        {
+            "attempt": attempt_key,
+            "accounts": [one.account_key for one, _ in covered],
+            "cases": cases,
+            "amounts": [amount for _, amount in covered],
+        },
+    )
+    bodies = [(one.case_key, {"attempt": attempt_key, "step": one.step, "amount": amount}) for one, amount in covered]
+    append_events(connection, "listed", at, bodies)
+
+
+@dataclass(frozen=True, slots=True)
+class Cover:
+    """The attempt that speaks for a case's step, and what is known of it."""
+
+    attempt_key: str
+    status: AttemptStatus
+    engine_admitted_at: datetime | None
+
+
+def standing_cover(connection: Connection, case_key: str, step: str, since: datetime) -> Cover | None:
+    """Return the coverage of a step that was made since the local day began; ``None`` when there is none."""
+    row = connection.exec_driver_sql(_STANDING, {"case": case_key, "step": step, "since": since}).one_or_none()
+    return None if row is None else Cover(row[0], AttemptStatus(row[1]), row[2])
+
+
+def use_cover(connection: Connection, attempt_key: str, case_key: str, step: str) -> None:
+    """Say that the covered case was due and took its coverage."""
+    connection.exec_driver_sql(
+        "UPDATE coverage SET state = 'used' WHERE attempt_key = %s AND covered_case = %s AND step = %s",
+        (attempt_key, case_key, step),
+    )
+
+
+def void_cover(connection: Connection, attempt_key: str) -> None:
+    """Take back what an attempt covers: it proved unsent, so the other cases contact for themselves."""
+    connection.exec_driver_sql(_VOID, {"attempt": attempt_key})
