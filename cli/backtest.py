@@ -21,20 +21,22 @@ def backtest(
     strategy: Annotated[Path, typer.Option(help="The strategy file to try.")],
     to: Annotated[Path, typer.Option("--out", help="Where to write the contacts, as CSV.")],
     rules: Annotated[str, typer.Option(help="'off': only the ledger's own rules.")] = "off",
-    consolidate: Annotated[str, typer.Option(help="'off': one message per account.")] = "off",
+    consolidate: Annotated[
+        str, typer.Option(help="'on': one message per debtor and day, listing the accounts; 'off': one per account.")
+    ] = "off",
     date_format: Annotated[str | None, typer.Option(help="How dates are written, e.g. %d/%m/%Y.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Run the real workflow over a past ledger in virtual time and write every contact it would have made."""
     if rules != "off":
         raise UserError("--rules: this release has no rule packs yet; use --rules off")
-    if consolidate != "off":
-        raise UserError("--consolidate: this release sends one message per account; use --consolidate off")
+    if consolidate not in {"on", "off"}:
+        raise UserError(f"--consolidate {consolidate}: is neither 'on' nor 'off'")
     if not to.parent.is_dir():
         raise UserError(f"--out {to}: there is no folder {to.parent}")
     settings = load_settings()
     configure("ERROR")
-    test = Backtest(ledger, payments, load_strategy(strategy), to, TEMPLATES, date_format)
+    test = Backtest(ledger, payments, load_strategy(strategy), to, TEMPLATES, consolidate == "on", date_format)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=err, transient=True) as bar:
         task = bar.add_task("starting", total=None)

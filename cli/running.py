@@ -168,6 +168,7 @@ def _load_portfolio(engine: Engine, folder: Path, accounts: int, days: int, seed
         origin=origin,
         epoch=datetime.now(UTC) + timedelta(seconds=2),
         speed=86_400 / DEMO_SECONDS_PER_DAY,
+        in_turns=True,
         horizon=origin + timedelta(days=days),
     )
     with engine.begin() as connection:

@@ -111,6 +111,8 @@ class CaseInput(BaseModel):
     """The stage the search attributes show; ``None`` before the first upsert."""
     handled: int = 0
     """Messages handled since the case opened."""
+    turn: AwareDatetime | None = None
+    """Until when it may act, on a clock whose cases take turns."""
 
 
 class CaseEnd(BaseModel):

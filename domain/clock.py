@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 SHORTEST_TIMER = timedelta(milliseconds=1)
+FASTEST = 1e9
 LONGEST_SPAN = timedelta(days=36_500)
 
 
@@ -26,8 +27,15 @@ class BusinessClock(BaseModel):
     origin: AwareDatetime | None = None
     epoch: AwareDatetime | None = None
     speed: float = 1.0
+    in_turns: bool = False
+    """Logical clocks only: cases of one debtor act one after the other, each when it is told that it is its turn."""
     horizon: AwareDatetime | None = None
     """The last business instant of a demonstration or backtest: no case acts after it. ``None``: no end."""
+
+    @property
+    def runs_ahead(self) -> bool:
+        """Whether time passes so fast that no timer is worth setting."""
+        return self.speed >= FASTEST
 
     @property
     def is_logical(self) -> bool:

@@ -155,6 +155,12 @@ class LedgerChanged(Message):
     """Internal: the ledger of this account changed; read it again."""
 
 
+class YourTurn(Message):
+    """Internal, on a logical clock whose cases take turns: act on what is due by ``at``."""
+
+    at: AwareDatetime
+
+
 MESSAGES: dict[str, type[Message]] = {
     "record_payment": RecordPayment,
     "reverse_payment": ReversePayment,
@@ -169,11 +175,13 @@ MESSAGES: dict[str, type[Message]] = {
     "close_case": CloseCase,
     "attempt_updated": AttemptUpdated,
     "ledger_changed": LedgerChanged,
+    "your_turn": YourTurn,
     **STATE_MESSAGES,
 }
 """Signal name -> its model. The one list that the workflow, the command line and the documentation use."""
 
-INTERNAL = frozenset({"attempt_updated", "ledger_changed"})
+TURN = "your_turn"
+INTERNAL = frozenset({"attempt_updated", "ledger_changed", TURN})
 
 
 class RefusedMessageError(ValueError):

@@ -19,6 +19,7 @@ from activities.opening import OpeningActivities
 from activities.providers.silent import SilentCarrier
 from activities.wording import Wording
 from db.engine import make_engine
+from db.facts import read_facts
 from db.intake import Imported, Order, import_file
 from db.migrate import upgrade
 from db.settings import put_in_force, set_clock
@@ -29,12 +30,14 @@ from domain.gate import LedgerGate
 from domain.strategy import Strategy
 from runtime.client import connect
 from runtime.servers import Servers
+from runtime.turns import Turns
 from runtime.worker import Parts, Workers
 from settings import Settings
 
 FASTEST = 1e12
 AFTER_THE_LAST = timedelta(days=120)
 LOOK_EVERY = 0.2
+TURN_PAUSE = 0.01
 STALLED_AFTER = 120.0
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -52,6 +55,7 @@ class Backtest:
     strategy: Strategy
     out: Path
     templates: Path
+    consolidate: bool = False
     date_format: str | None = None
 
 
@@ -95,25 +99,30 @@ async def run(settings: Settings, test: Backtest, progress: Progress) -> Result:
             raise BacktestError(f"{test.ledger.name}: no due in it; nothing to run")
         clock = BusinessClock(
             kind="logical",
-            origin=instants[0],
+            origin=instants[0].at,
             epoch=EPOCH,
             speed=FASTEST,
-            horizon=instants[-1] + AFTER_THE_LAST,
+            horizon=instants[-1].at + AFTER_THE_LAST,
+            in_turns=test.consolidate,
         )
         with engine.begin() as connection:
             set_clock(connection, clock)
-            put_in_force(connection, [test.strategy], instants[0])
+            put_in_force(connection, [test.strategy], instants[0].at)
         client = await connect(own, servers.endpoints)
         parts = Parts(
             engine=engine,
             providers=dict.fromkeys(AUTOMATED_CHANNELS, SilentCarrier()),
             gate=LedgerGate(),
             wording=Wording(test.templates),
+            consolidate=test.consolidate,
         )
         async with Workers(client, parts):
             opener = OpeningActivities(engine, client, page_size=500)
-            await _open_all(engine, opener, instants, progress)
-            await _wait_until_quiet(engine, clock.horizon or instants[-1], progress)
+            turns = Turns(engine, client) if test.consolidate else None
+            await _open_all(engine, opener, instants, turns, progress)
+            if turns is not None:
+                await _take_turns(turns, clock.horizon or instants[-1].at, progress)
+            await _wait_until_quiet(engine, clock.horizon or instants[-1].at, progress)
         return await asyncio.to_thread(_report, engine, test, tuple(imports))
 
 
@@ -126,26 +135,55 @@ def _import(engine: Engine, test: Backtest) -> list[Imported]:
     return results
 
 
-def _opening_instants(engine: Engine) -> list[datetime]:
-    """Return every instant at which a due becomes past due where its debtor lives."""
+@dataclass(frozen=True, slots=True)
+class _Instant:
+    """One at which dues become past due where their debtors live. ``again``: of an account that had one before."""
+
+    at: datetime
+    again: bool
+
+
+def _opening_instants(engine: Engine) -> list[_Instant]:
+    """Return every instant at which cases may open, in order."""
     with engine.connect() as connection:
-        rows = connection.exec_driver_sql(
-            "SELECT DISTINCT d.due_on, coalesce(p.timezone, c.timezone, 'UTC') AS zone FROM dues d "
-            "JOIN accounts a ON a.key = d.account_key JOIN creditors c ON c.code = a.creditor "
-            "JOIN debtors b ON b.key = a.debtor_key JOIN parties p ON p.key = b.party_key"
-        )
-        return sorted({start_of_day(row.due_on + timedelta(days=1), row.zone) for row in rows})
+        dues = connection.exec_driver_sql("SELECT DISTINCT account_key, due_on FROM dues ORDER BY 1, 2").all()
+        keys = sorted({due.account_key for due in dues})
+        zones = {key: one.facts.zone for key, one in read_facts(connection, keys, EPOCH, logical=True).items()}
+    seen: set[str] = set()
+    found: dict[datetime, bool] = {}
+    for account, due_on in dues:
+        at = start_of_day(due_on + timedelta(days=1), zones[account] or "UTC")
+        found[at] = found.get(at, False) or account in seen
+        seen.add(account)
+    return [_Instant(at, found[at]) for at in sorted(found)]
 
 
 async def _open_all(
-    engine: Engine, opener: OpeningActivities, instants: Sequence[datetime], progress: Progress
+    engine: Engine, opener: OpeningActivities, instants: Sequence[_Instant], turns: Turns | None, progress: Progress
 ) -> None:
+    """Open cases as of every instant; an account that had a due before may have to close its case first."""
     for number, instant in enumerate(instants):
-        await _catch_up(engine, instant)
+        if instant.again and turns is not None:
+            await _take_turns(turns, instant.at, progress)
+        elif instant.again:
+            await _catch_up(engine, instant.at)
         after: str | None = ""
         while after is not None:
-            after = (await opener.open_at(instant, after)).next_after
-        progress(f"opening cases of {instant:%Y-%m-%d}", number + 1, len(instants))
+            after = (await opener.open_at(instant.at, after)).next_after
+        progress(f"opening cases of {instant.at:%Y-%m-%d}", number + 1, len(instants))
+
+
+async def _take_turns(turns: Turns, before: datetime, progress: Progress) -> None:
+    """Let every debtor's cases act, in order, until nothing is due before an instant."""
+    loop = asyncio.get_running_loop()
+    moved_at, last = loop.time(), -1
+    while left := await turns.give(before):
+        progress("debtors still at work", -left, 0)
+        if turns.given != last:
+            moved_at, last = loop.time(), turns.given
+        if loop.time() - moved_at > STALLED_AFTER:
+            raise BacktestError(f"{left} debtors have not moved for {STALLED_AFTER:.0f} s; the server's log says more")
+        await asyncio.sleep(TURN_PAUSE)
 
 
 async def _catch_up(engine: Engine, instant: datetime) -> None:
@@ -191,7 +229,7 @@ async def _until_none(
 
 _SENDS = """
 SELECT a.external_id, t.channel, t.step, t.sent_at, coalesce(p.timezone, c.timezone, 'UTC') AS zone, t.key
-  FROM attempts t JOIN attempt_accounts x ON x.attempt_key = t.key JOIN accounts a ON a.key = x.account_key
+  FROM attempts t JOIN cases k ON k.key = t.case_key JOIN accounts a ON a.key = k.account_key
   JOIN creditors c ON c.code = a.creditor JOIN debtors d ON d.key = a.debtor_key JOIN parties p ON p.key = d.party_key
  WHERE t.sent_at IS NOT NULL ORDER BY t.sent_at, a.external_id, t.key
 """

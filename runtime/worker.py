@@ -127,6 +127,8 @@ class Parts:
     gate: Gate
     wording: Wording
     planner: TaskPlanner | None = None
+    consolidate: bool = True
+    """Whether one message speaks for all accounts of a person that are due on a day."""
     rates: Mapping[Channel, float] = field(default_factory=dict)
     """Most contacts a second and channel, over all workers."""
     page_size: int = 100
@@ -148,7 +150,12 @@ class Workers:
     ) -> None:
         self._stack = AsyncExitStack()
         contact = ContactActivities(
-            parts.engine, parts.providers, parts.gate, parts.wording, checkpoint=parts.checkpoint
+            parts.engine,
+            parts.providers,
+            parts.gate,
+            parts.wording,
+            consolidate=parts.consolidate,
+            checkpoint=parts.checkpoint,
         )
         cases = CaseActivities(parts.engine, client, parts.planner, checkpoint=parts.checkpoint)
         opening = OpeningActivities(parts.engine, client, page_size=parts.page_size, checkpoint=parts.checkpoint)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, cast
 
 import structlog
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
@@ -20,6 +20,7 @@ from db import sandbox
 from db.ledger import post_payment, record_receipt, reverse_payment
 from db.settings import get, put
 from domain.clock import BusinessClock
+from runtime.turns import Turns
 
 OPENED_UNTIL = "opened_until"
 DONE = "world_done"
@@ -45,6 +46,7 @@ class World:
         self._client = client
         self._clock = clock
         self._open_cases = open_cases
+        self._turns = Turns(engine, client)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until stopped; an outage of either server is waited out."""
@@ -52,6 +54,8 @@ class World:
             group.create_task(self._forever(stop, self._pump))
             if self._clock.is_logical:
                 group.create_task(self._forever(stop, self._conduct))
+            if self._clock.in_turns:
+                group.create_task(self._forever(stop, self._give_turns))
 
     async def _forever(self, stop: asyncio.Event, once: Callable[[], Awaitable[bool]]) -> None:
         """Call ``once`` again and again; it says whether it did something."""
@@ -86,13 +90,19 @@ class World:
             if untold:
                 return untold
             if self._clock.is_logical:
-                opened = get(connection, OPENED_UNTIL)
+                opened = self._opened(connection)
                 if opened is None:
                     return []
-                limit = min(limit, datetime.fromisoformat(opened))
-                if self._clock.horizon is not None:
-                    limit = min(limit, self._clock.horizon)
+                limit = min(limit, opened)
             return sandbox.due_events(connection, limit)
+
+    def _opened(self, connection: Connection) -> datetime | None:
+        """Return until when everything that opens has been opened, within the horizon."""
+        opened = get(connection, OPENED_UNTIL)
+        if opened is None:
+            return None
+        until = datetime.fromisoformat(opened)
+        return until if self._clock.horizon is None else min(until, self._clock.horizon)
 
     async def _happen(self, event: sandbox.Event) -> None:
         if event.delivered_at is None:
@@ -170,6 +180,17 @@ class World:
                 return "record_legal_update", {**head, "work_item": body["item"], **body["outcome"]}
             case _:
                 return None
+
+    async def _give_turns(self) -> bool:
+        """Let the cases act whose turn it is; whoever did act, the next look is a moment away."""
+        opened = await asyncio.to_thread(self._opened_until)
+        if opened is not None:
+            await self._turns.give(min(self._clock.business(engine_now()), opened))
+        return False
+
+    def _opened_until(self) -> datetime | None:
+        with self._engine.connect() as connection:
+            return self._opened(connection)
 
     # --- who opens cases ------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ the ledger; messages are an inbox. Nothing here reads a clock, and nothing a sen
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -41,7 +42,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from domain.codes import Stage
     from domain.decide import advance, apply, decide, stage_of
-    from domain.messages import Refusal, take_in
+    from domain.messages import TURN, Refusal, take_in
     from domain.outlook import foresee, outlook
 
 LEDGER_TIMEOUT = timedelta(seconds=60)
@@ -71,6 +72,7 @@ class CaseWorkflow:
         self._shown_stage = given.shown_stage
         self._handled = given.handled
         self._waits_for = ""
+        self._turn = given.turn
 
     # --- what comes in ------------------------------------------------------------------------------------------
 
@@ -78,6 +80,9 @@ class CaseWorkflow:
     def on_message(self, name: str, args: Sequence[RawValue]) -> None:
         """Take in a message of any name and any shape; it is parsed, or kept as refused. Never raises."""
         received = take_in(name, [arg.payload.data for arg in args], self._engine_business_now())
+        if received.name == TURN and received.refusal is None and self._state.clock.in_turns:
+            self._turn = received.at if self._turn is None else max(self._turn, received.at)
+            return
         if received.event_id in self._seen:
             return
         self._seen[received.event_id] = None
@@ -133,6 +138,9 @@ class CaseWorkflow:
         self._state = advance(self._state, self._strategy, now)
         self._show_stage(stage_of(self._state, self._strategy))
         coming = decide(self._state, self._strategy, now)
+        if not isinstance(coming, Wait) and not self._may_act(now):
+            await self._wait_for_turn(now, "waiting for the debtor's other cases")
+            return None
         common = {"state": self._state, "strategy_digest": self._digest}
         match coming:
             case Wait():
@@ -182,6 +190,9 @@ class CaseWorkflow:
         if until is None:
             await workflow.wait_condition(lambda: bool(self._inbox))
             return
+        if clock.in_turns and not wait.for_world:
+            await self._wait_for_turn(until, words)
+            return
         span = WORLD_TIMEOUT if wait.for_world else clock.engine_wait(until, workflow.now())
         try:
             await workflow.wait_condition(lambda: bool(self._inbox), timeout=span, timeout_summary=words[:200])
@@ -190,6 +201,21 @@ class CaseWorkflow:
                 await self._record()
             elif clock.is_logical:
                 self._state = self._state.model_copy(update={"now": max(self._state.now, until)})
+
+    def _may_act(self, now: datetime) -> bool:
+        """Whether it is this case's turn; always, unless the clock has its cases take turns."""
+        return not self._state.clock.in_turns or (self._turn is not None and self._turn >= now)
+
+    async def _wait_for_turn(self, until: datetime, words: str) -> None:
+        """Sleep until the instant, then until the cases of the same debtor that come first have acted."""
+        clock = self._state.clock
+        if not clock.runs_ahead:
+            span = clock.engine_wait(until, workflow.now())
+            with suppress(TimeoutError):
+                await workflow.wait_condition(lambda: bool(self._inbox), timeout=span, timeout_summary=words[:200])
+        await workflow.wait_condition(lambda: bool(self._inbox) or self._may_act(until))
+        if not self._inbox:
+            self._state = self._state.model_copy(update={"now": max(self._state.now, until)})
 
     async def _record(self) -> None:
         """Write what came in to the ledger, in order; what comes in meanwhile waits for the next round."""
@@ -280,5 +306,6 @@ class CaseWorkflow:
                 "refused_total": self._refused_total,
                 "shown_stage": self._shown_stage,
                 "handled": self._handled,
+                "turn": self._turn,
             }
         )
