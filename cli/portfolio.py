@@ -12,14 +12,17 @@ from pathlib import Path
 
 COUNTRIES: tuple[tuple[str, str, str, str, str], ...] = (
     ("US-IL", "America/Chicago", "en", "USD", "+1312555{:04d}"),
-    ("US-CA", "America/Los_Angeles", "en", "USD", "+1415555{:04d}"),
+    ("US-CA", "America/Los_Angeles", "es", "USD", "+1415555{:04d}"),
+    ("US-MA", "America/New_York", "en", "USD", "+1617555{:04d}"),
     ("CN", "Asia/Shanghai", "zh", "CNY", "+861380013{:04d}"),
     ("GB", "Europe/London", "en", "GBP", "+44770090{:04d}"),
     ("DE", "Europe/Berlin", "de", "EUR", "+4915550{:06d}"),
     ("IN", "Asia/Kolkata", "en", "INR", "+91991000{:04d}"),
     ("AU", "Australia/Sydney", "en", "AUD", "+6149157{:04d}"),
-    ("ES", "Europe/Madrid", "es", "EUR", "+3460000{:04d}"),
+    ("PH", "Asia/Manila", "en", "PHP", "+63917000{:04d}"),
 )
+ELSEWHERE = ("CH", "Europe/Zurich", "de", "CHF", "+4179000{:04d}")
+"""A country without a rule pack: whoever lives there is not contacted, and the gate says why."""
 CREDITORS: tuple[tuple[str, str, str, str], ...] = (
     ("north-bank", "first_party_creditor", "", "loan"),
     ("paylater", "first_party_creditor", "", "loan"),
@@ -64,9 +67,10 @@ def write_portfolio(
     contacts: list[tuple[object, ...]] = []
     parties: list[tuple[object, ...]] = []
     for number in range(accounts):
-        dice = _Dice(seed, "account", number)
         account_id = f"{10_000_000 + number * 37:010d}"
-        debtor_no = number if dice.roll("shares", 5) else max(0, number - 1 - dice.roll("whose", 3))
+        like = number - 1 if number % 8 == 5 else number  # some have a second account, due on the same days
+        dice = _Dice(seed, "account", like)
+        debtor_no = like if dice.roll("shares", 5) else max(0, like - 1 - dice.roll("whose", 3))
         debtor = _debtor(seed, debtor_no)
         dues = _dues(dice, CREDITORS[dice.roll("creditor", len(CREDITORS))], start, days)
         creditor, actor, collector, product = dues.creditor
@@ -85,7 +89,11 @@ def write_portfolio(
         if dice.roll("co-borrower", 12) == 0:
             parties.append((account_id, f"C{number:05d}", "co_borrower", f"Co-borrower {number:04d}"))
         if dice.roll("second phone", 9) == 0 and debtor.phone:
-            contacts.append((debtor.key, "phone", debtor.phone[:-2] + f"{dice.roll('digits', 100):02d}", "application"))
+            second = debtor.phone[:-2] + f"{dice.roll('digits', 100):02d}"
+            contacts.append((debtor.key, "phone", second, "application", "not_asked"))
+        if _Dice(seed, "consent", debtor_no).roll("given", 4):
+            points = (("phone", debtor.phone), ("email", debtor.email))
+            contacts += [(debtor.key, kind, value, "contract", "given") for kind, value in points if value]
     files = PortfolioFiles(
         folder / "ledger.csv",
         folder / "payments.csv",
@@ -95,7 +103,7 @@ def write_portfolio(
     )
     _write(files.ledger, LEDGER, ledger)
     _write(files.payments, ("payment_id", "account_id", "amount", "currency", "paid_on"), payments)
-    _write(files.contacts, ("person", "kind", "value", "source"), contacts)
+    _write(files.contacts, ("person", "kind", "value", "source", "consent"), list(dict.fromkeys(contacts)))
     _write(files.parties, ("account", "person", "role", "name"), parties)
     return files
 
@@ -115,7 +123,8 @@ class _Debtor:
 
 def _debtor(seed: int, number: int) -> _Debtor:
     dice = _Dice(seed, "debtor", number)
-    region, zone, language, currency, phone = COUNTRIES[dice.roll("country", len(COUNTRIES))]
+    country = ELSEWHERE if number % 61 == 29 else COUNTRIES[dice.roll("country", len(COUNTRIES))]
+    region, zone, language, currency, phone = country
     fictional = 100 + number % 100 if region.startswith("US") else number
     return _Debtor(
         key=f"K{number:05d}",
