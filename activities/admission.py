@@ -13,24 +13,27 @@ from sqlalchemy import Connection, Engine
 
 from activities.checkpoints import Checkpoint, Place
 from activities.instant import Stopwatch
+from activities.judging import Judge, Matter, Read
 from activities.providers.base import AccountLine, Outbound, Provider
 from activities.wording import Worded, Wording, WordingError
-from db.attempts import Attempt, Context, Point, Ruling, Taken, choose_point, read_context, write_decision
+from db.attempts import Attempt, Point, Ruling, Taken, choose_point, read_context, write_decision
 from db.cases import show_case
 from db.coverage import Companion, Cover, companions, cover, standing_cover, use_cover, void_cover
-from db.facts import AccountReading, read_account, read_facts
+from db.facts import AccountReading, read_facts
 from db.locks import lock_contact
 from db.strategies import StrategyBook
-from domain.calendar import local_date, start_of_day
 from domain.case import ContactReport, ContactRequest
 from domain.codes import CONTACT_POINT_KIND, COUNTS_AS_CONTACT, AttemptStatus, Channel, Verdict
 from domain.decide import apply
-from domain.gate import Admission, Decision, Gate
+from domain.gate import Decision
 from domain.money import format_amount
 from domain.outlook import outlook
 from domain.strategy import Step, Strategy
 
 COVERED = "core.covered"
+TEMPLATE = "core.template"
+HARD = frozenset({"core.not-past-due", "core.closed", "core.hold", "core.stopped", "core.no-contact-point"})
+"""Refusals that stand also where another's message spoke for the attempt; counts and hours were that message's."""
 WAITS_FOR_COVER = "core.covering-in-flight"
 LOOK_AGAIN = timedelta(minutes=1)
 _OPEN = frozenset({AttemptStatus.DEFERRED, AttemptStatus.RETRYABLE})
@@ -74,22 +77,14 @@ class Question:
         """The business instant."""
         return self.watch.business_now(self.request.state)
 
-
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """What was read under the locks about one account and whom a step would contact."""
-
-    context: Context
-    account: AccountReading
-    point: Point | None
-    now: datetime
-
     @property
-    def day(self) -> tuple[datetime, datetime]:
-        """The start and the end of the debtor's local day."""
-        zone = self.account.facts.zone or "UTC"
-        today = local_date(self.now, zone)
-        return start_of_day(today, zone), start_of_day(today + timedelta(days=1), zone)
+    def matter(self) -> Matter:
+        """What the gate is asked about."""
+        return Matter(self.attempt, self.step, self.strategy, self.request.state.clock.is_logical)
+
+
+Travelling = tuple[Companion, AccountReading]
+"""A case that a message speaks for besides its own, and its account."""
 
 
 class Admissions:
@@ -99,7 +94,7 @@ class Admissions:
         self,
         engine: Engine,
         providers: Mapping[Channel, Provider],
-        gate: Gate,
+        judge: Judge,
         wording: Wording,
         book: StrategyBook,
         checkpoint: Checkpoint,
@@ -108,7 +103,7 @@ class Admissions:
     ) -> None:
         self._engine = engine
         self._providers = providers
-        self._gate = gate
+        self._judge = judge
         self._wording = wording
         self._book = book
         self._checkpoint = checkpoint
@@ -125,48 +120,47 @@ class Admissions:
             lock_contact(connection, state.account_key, kind)
             self._checkpoint(Place.CONTACT_LOCKED, attempt.key)
             at = time.monotonic()
-            now = asked.now
-            context = read_context(connection, attempt, kind, step.to.role, now)
-            account = read_account(connection, state.account_key, now, logical=state.clock.is_logical)
-            read = _Read(context, account, choose_point(context.points, step.to.order), now)
-            taken = context.taken
+            read = self._judge.read(connection, asked.matter, asked.now)
+            taken = read.context.taken
             if taken is not None and taken.status is AttemptStatus.DISPATCHING:
                 return Found(taken)
             if taken is not None and taken.status not in _OPEN:
-                return report_of(asked, account, taken.status, taken.not_before, taken.rule_ids)
+                return report_of(asked, read.account, taken.status, taken.not_before, taken.rule_ids)
             speaks = self._cover_of(connection, asked, read)
             if speaks is not None and speaks.status is AttemptStatus.DISPATCHING and patient:
                 return InFlight(speaks)
-            decision = self._decide(asked, read, speaks)
-            covered: Sequence[tuple[Companion, AccountReading]] = ()
-            worded: Worded | None = None
-            if decision.verdict is Verdict.ALLOW and read.point is not None and speaks is None:
+            read = self._judge.with_record(connection, asked.matter, read)
+            worded = self._word(asked, read)
+            decision = self._decide(asked, read, worded, speaks)
+            covered: Sequence[Travelling] = ()
+            if decision.verdict is Verdict.ALLOW and speaks is None:
                 covered = self._companions(connection, asked, read)
-                try:
-                    worded = self._word(asked, read, [one for _, one in covered])
-                except WordingError:
-                    decision = Decision(Verdict.REVIEW, ("core.template",))
+            if covered:
+                worded, decision, covered = self._worded_for_all(asked, read, worded, decision, covered)
             dispatch = self._write(connection, asked, read, decision, speaks)
-            if worded is None or read.point is None:
+            if worded is None or read.point is None or decision.verdict is not Verdict.ALLOW or speaks is not None:
                 report = _decided(asked, read, decision, speaks)
                 show(connection, asked, report)
                 return report
-            cover(connection, attempt.key, [(one, other.facts.past_due) for one, other in covered], now)
+            cover(connection, attempt.key, [(one, other.facts.past_due) for one, other in covered], read.now)
             message = _message(asked, read, read.point, worded, covered)
             self._checkpoint(Place.CONTACT_DECIDED, attempt.key)
         return Admitted(dispatch, message, at)
 
     # --- deciding -----------------------------------------------------------------------------------------------
 
-    def _decide(self, asked: Question, read: _Read, speaks: Cover | None) -> Decision:
-        decision = self._gate.decide(_admission(asked.step, asked.strategy, read))
-        if speaks is None or decision.verdict is Verdict.BLOCK:
+    def _decide(self, asked: Question, read: Read, worded: Worded | None, speaks: Cover | None) -> Decision:
+        content = None if worded is None else f"{worded.subject}\n{worded.body}".strip()
+        decision = self._judge.decide(asked.matter, read, content=content)
+        if worded is None and read.point is not None and decision.verdict is Verdict.ALLOW:
+            return Decision(Verdict.REVIEW, (TEMPLATE,), packs=decision.packs)
+        if speaks is None or not HARD.isdisjoint(decision.rule_ids):
             return decision
         if speaks.status is AttemptStatus.DISPATCHING:
             return Decision(Verdict.DEFER, (WAITS_FOR_COVER,), read.now + LOOK_AGAIN)
         return Decision(Verdict.ALLOW, (COVERED,))
 
-    def _cover_of(self, connection: Connection, asked: Question, read: _Read) -> Cover | None:
+    def _cover_of(self, connection: Connection, asked: Question, read: Read) -> Cover | None:
         """Return the message that speaks for this attempt; one that proved unsent speaks for nobody."""
         speaks = standing_cover(connection, asked.attempt.case_key, asked.step.id, read.day[0])
         if speaks is None or speaks.status in COUNTS_AS_CONTACT or speaks.status is AttemptStatus.ANSWERED:
@@ -174,9 +168,7 @@ class Admissions:
         void_cover(connection, speaks.attempt_key)
         return None
 
-    def _companions(
-        self, connection: Connection, asked: Question, read: _Read
-    ) -> Sequence[tuple[Companion, AccountReading]]:
+    def _companions(self, connection: Connection, asked: Question, read: Read) -> Sequence[Travelling]:
         """Return the other cases this message speaks for: due today on the channel, and their own gate allows."""
         point = read.point
         if not self._consolidate or point is None:
@@ -198,10 +190,12 @@ class Admissions:
         return [
             (one, readings[one.account_key])
             for one in found
-            if self._travels(connection, one, asked, _Read(read.context, readings[one.account_key], point, read.now))
+            if self._travels(connection, one, asked, read, readings[one.account_key])
         ]
 
-    def _travels(self, connection: Connection, one: Companion, asked: Question, read: _Read) -> bool:
+    def _travels(
+        self, connection: Connection, one: Companion, asked: Question, read: Read, account: AccountReading
+    ) -> bool:
         """Whether a case's own step would go to the same place for the same purpose, and its own gate allows it."""
         strategy = self._book.by_digest(one.strategy_digest)
         step = strategy.steps[strategy.index_of(one.step)]
@@ -212,13 +206,22 @@ class Admissions:
         point = choose_point(context.points, step.to.order)
         if point is None or read.point is None or point.key != read.point.key:
             return False
-        own = _Read(context, read.account, point, read.now)
-        return self._gate.decide(_admission(step, strategy, own)).verdict is Verdict.ALLOW
+        own = self._judge.beside(connection, read, context, account)
+        matter = Matter(attempt, step, strategy, asked.request.state.clock.is_logical)
+        return self._judge.decide(matter, own).verdict is Verdict.ALLOW
+
+    def _worded_for_all(
+        self, asked: Question, read: Read, worded: Worded | None, decision: Decision, covered: Sequence[Travelling]
+    ) -> tuple[Worded | None, Decision, Sequence[Travelling]]:
+        """Word the message for all its accounts; if those words may not go out, it speaks for its own account only."""
+        longer = self._word(asked, read, [one for _, one in covered])
+        judged = self._decide(asked, read, longer, None)
+        return (longer, judged, covered) if judged.verdict is Verdict.ALLOW else (worded, decision, ())
 
     # --- writing ------------------------------------------------------------------------------------------------
 
     def _write(
-        self, connection: Connection, asked: Question, read: _Read, decision: Decision, speaks: Cover | None
+        self, connection: Connection, asked: Question, read: Read, decision: Decision, speaks: Cover | None
     ) -> int:
         facts = read.account.facts
         covered_by = speaks.attempt_key if speaks is not None and COVERED in decision.rule_ids else None
@@ -232,6 +235,7 @@ class Admissions:
             now=read.now,
             engine_now=asked.watch.engine_now,
             covered_by=covered_by,
+            status=None if covered_by is None else AttemptStatus.COVERED,
         )
         dispatch = write_decision(connection, asked.attempt, ruling)
         if dispatch is None:
@@ -240,9 +244,11 @@ class Admissions:
             use_cover(connection, covered_by, asked.attempt.case_key, asked.step.id)
         return dispatch
 
-    def _word(self, asked: Question, read: _Read, others: Sequence[AccountReading]) -> Worded:
-        """Word the message: the accounts it speaks for, the sum, the oldest due date."""
+    def _word(self, asked: Question, read: Read, others: Sequence[AccountReading] = ()) -> Worded | None:
+        """Word the message: the accounts it speaks for, the sum, the oldest due date; ``None`` if that fails."""
         step, facts, point = asked.step, read.account.facts, read.point
+        if point is None:
+            return None
         all_accounts = [read.account, *others]
         total = sum(one.facts.past_due for one in all_accounts)
         values = {
@@ -261,12 +267,14 @@ class Admissions:
             ],
             "creditor_name": read.context.creditor,
             "collector_name": read.context.collector or read.context.creditor,
-            "recipient_name": "" if point is None else point.name,
+            "recipient_name": point.name,
             "pay_link": "",
             "third_party": facts.actor == "third_party_collector",
         }
-        language = (point.language if point is not None else None) or facts.language
-        return self._wording.render(step.template or step.id, step.via, language, values)
+        try:
+            return self._wording.render(step.template or step.id, step.via, point.language or facts.language, values)
+        except WordingError:
+            return None
 
 
 def report_of(
@@ -296,7 +304,7 @@ def show(connection: Connection, asked: Question, report: ContactReport) -> None
     show_case(connection, state.case_key, outlook(state, asked.strategy, report.at, pending=bool(own)))
 
 
-def _decided(asked: Question, read: _Read, decision: Decision, speaks: Cover | None) -> ContactReport:
+def _decided(asked: Question, read: Read, decision: Decision, speaks: Cover | None) -> ContactReport:
     if speaks is not None and COVERED in decision.rule_ids:
         status = AttemptStatus.COVERED
     elif decision.verdict is Verdict.DEFER:
@@ -306,30 +314,12 @@ def _decided(asked: Question, read: _Read, decision: Decision, speaks: Cover | N
     return report_of(asked, read.account, status, decision.defer_until, decision.rule_ids, decision.verdict)
 
 
-def _admission(step: Step, strategy: Strategy, read: _Read) -> Admission:
-    point, account = read.point, read.account
-    return Admission(
-        now=read.now,
-        channel=step.via,
-        purpose=step.purpose,
-        between=step.between,
-        facts=account.facts,
-        case_closed=read.context.case_closed,
-        point_state=None if point is None else point.state,
-        point_consent=None if point is None else point.consent,
-        point_held=read.context.channel_held or (point is not None and point.held),
-        feed_age=account.feed_age,
-        feed_limit=account.feed_limit,
-        holidays_of=strategy.holidays or account.facts.region,
-    )
-
-
 def _message(
     asked: Question,
-    read: _Read,
+    read: Read,
     point: Point,
     worded: Worded,
-    covered: Sequence[tuple[Companion, AccountReading]],
+    covered: Sequence[Travelling],
 ) -> Outbound:
     attempt, facts = asked.attempt, read.account.facts
     own = AccountLine(attempt.account_key, read.account.external_id, attempt.case_key, facts.past_due, facts.currency)

@@ -16,16 +16,18 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.checkpoints import Checkpoint, Place, pass_by
 from activities.instant import Stopwatch
+from activities.judging import Judge, Matter
 from activities.signatures import ASK, CLOSE_EPISODE, GIVE_UP, HAND_OVER, RECORD_EVENTS
 from db import work
+from db.attempts import Attempt, Ruling, write_decision, write_judgement
 from db.cases import close_case, read_case, show_case
 from db.facts import AccountReading, read_account, read_facts
 from db.inbound import Recorder, told_by
-from db.locks import lock_persons
+from db.locks import lock_contact, lock_persons
 from db.record import append_event
 from db.state_events import concern_of
 from db.strategies import StrategyBook
-from db.work_outcomes import FAN_OUT
+from db.work_outcomes import FAN_OUT, Undialled
 from domain.calendar import add_period, next_opening
 from domain.case import (
     AskReport,
@@ -43,7 +45,7 @@ from domain.case import (
     RecordRequest,
     Report,
 )
-from domain.codes import TaskKind
+from domain.codes import CONTACT_POINT_KIND, TaskKind, Verdict
 from domain.decide import LAST_REASONS, apply, item_expiry
 from domain.messages import Received
 from domain.outlook import outlook
@@ -81,11 +83,13 @@ class CaseActivities:
         self,
         engine: Engine,
         client: Client | None,
+        judge: Judge,
         planner: TaskPlanner | None = None,
         *,
         checkpoint: Checkpoint = pass_by,
     ) -> None:
         self._engine = engine
+        self._judge = judge
         self._client = client
         self._planner = planner
         self._checkpoint = checkpoint
@@ -120,12 +124,35 @@ class CaseActivities:
             outcomes: list[Outcome] = []
             for message in request.messages:
                 outcomes += recorder.record(message)
+            for one in recorder.undialled:
+                self._judge_afterwards(connection, request, one)
             reading = read_account(connection, state.account_key, now, logical=state.clock.is_logical)
             report = RecordReport(outcomes=outcomes, at=now, facts=reading.facts)
             self._show(connection, state, strategy, report)
             self._checkpoint(Place.RECORD_WRITTEN, state.case_key)
         self._checkpoint(Place.RECORD_COMMITTED, state.case_key)
         return report
+
+    def _judge_afterwards(self, connection: Connection, request: RecordRequest, made: Undialled) -> None:
+        """Ask the gate about a call or visit that was made without it: it counts, and a breach is an incident."""
+        state = request.state
+        step = Step.model_validate(
+            {
+                "id": "outside",
+                "task": str(made.channel),
+                "start": {"since": "opened"},
+                "between": {"hours": "00:00-24:00"},
+            }
+        )
+        strategy = self._book.by_digest(request.strategy_digest)
+        attempt = Attempt(
+            made.attempt_key, state.case_key, state.account_key, 0, step.id, 1, 1, made.channel, step.purpose, None
+        )
+        matter = Matter(attempt, step, strategy, state.clock.is_logical)
+        read = self._judge.with_record(connection, matter, self._judge.read(connection, matter, made.at))
+        decision = self._judge.decide(matter, read, visitors=made.visitors or 1)
+        facts = read.account.facts.model_dump_json(exclude_defaults=True)
+        write_judgement(connection, made.attempt_key, state.case_key, decision, facts, made.at)
 
     def _concerned(self, state: CaseState, messages: Iterable[Received]) -> tuple[list[str], list[str]]:
         """Return the accounts and contact points to lock: the case's own, those of items worked, those of events."""
@@ -197,22 +224,64 @@ class CaseActivities:
         """Create a work item or join the open one, if the ledger still allows it."""
         watch, state, ask = Stopwatch(), request.state, request.ask
         strategy = self._book.by_digest(request.strategy_digest)
+        step = None if ask.step is None else strategy.steps[strategy.index_of(ask.step)]
         with self._engine.begin() as connection:
-            lock_persons(connection, [state.account_key])
+            if step is None:
+                lock_persons(connection, [state.account_key])
+            else:
+                lock_contact(connection, state.account_key, CONTACT_POINT_KIND[step.via])
             now = watch.business_now(state)
             reading = read_account(connection, state.account_key, now, logical=state.clock.is_logical)
-            step = None if ask.step is None else strategy.steps[strategy.index_of(ask.step)]
             closed = read_case(connection, state.case_key).status == "closed"
-            refusal = _why_not_ask(reading, step, closed=closed)
-            if ask.step is None:
-                refusal = ()
+            refusal = () if step is None else _why_not_ask(reading, step, closed=closed)
+            not_before: datetime | None = None
+            if step is not None and not refusal:
+                refusal, not_before = self._ask_gate(connection, request, strategy, step, watch)
             item: OpenItem | None = None
             if not refusal:
                 item = self._place(connection, request, strategy, reading, now)
                 reading = read_account(connection, state.account_key, now, logical=state.clock.is_logical)
-            report = AskReport(ask=ask, item=item, rule_ids=refusal, at=now, facts=reading.facts)
+            report = AskReport(ask=ask, item=item, rule_ids=refusal, not_before=not_before, at=now, facts=reading.facts)
             self._show(connection, state, strategy, report)
         return report
+
+    def _ask_gate(
+        self, connection: Connection, request: AskRequest, strategy: Strategy, step: Step, watch: Stopwatch
+    ) -> tuple[tuple[str, ...], datetime | None]:
+        """Ask the gate whether a person may be given this task now; a refusal is recorded as an attempt's decision.
+
+        Returns the rules that refused, and when it may be asked again. The gate is asked once more when they dial.
+        """
+        state = request.state
+        attempt = Attempt(
+            key=state.attempt_key(request.ask.seq),
+            case_key=state.case_key,
+            account_key=state.account_key,
+            seq=request.ask.seq,
+            step=step.id,
+            pass_no=state.cursor.pass_no,
+            try_no=state.cursor.try_no,
+            channel=step.via,
+            purpose=step.purpose,
+            template=None,
+        )
+        matter = Matter(attempt, step, strategy, state.clock.is_logical)
+        read = self._judge.read(connection, matter, watch.business_now(state))
+        decision = self._judge.decide(matter, self._judge.with_record(connection, matter, read))
+        if decision.verdict is Verdict.ALLOW:
+            return (), None
+        ruling = Ruling(
+            decision=decision,
+            facts_json=read.account.facts.model_dump_json(exclude_defaults=True),
+            amount=read.account.facts.past_due,
+            currency=read.account.facts.currency,
+            point=read.point,
+            provider=None,
+            now=read.now,
+            engine_now=watch.engine_now,
+        )
+        write_decision(connection, attempt, ruling)
+        return decision.rule_ids or ("core.refused",), decision.defer_until
 
     def _place(
         self,

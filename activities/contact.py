@@ -15,7 +15,9 @@ from temporalio import activity
 from activities.admission import Admissions, Admitted, InFlight, Question, report_of, show
 from activities.checkpoints import Checkpoint, Place, pass_by
 from activities.instant import Stopwatch
+from activities.judging import Judge
 from activities.providers.base import Accepted, AmbiguousSendError, NotProcessed, Provider, Rejected
+from activities.rule_facts import Rules
 from activities.signatures import CONTACT
 from activities.wording import Wording
 from db.attempts import Attempt, Sent, Taken, read_status, record_sent
@@ -46,6 +48,7 @@ class ContactActivities:
         wording: Wording,
         *,
         consolidate: bool = True,
+        rules: Rules | None = None,
         sleep: Callable[[float], None] = time.sleep,
         checkpoint: Checkpoint = pass_by,
     ) -> None:
@@ -54,7 +57,9 @@ class ContactActivities:
         self._sleep = sleep
         self._checkpoint = checkpoint
         self._book = StrategyBook(engine)
-        self._admissions = Admissions(engine, providers, gate, wording, self._book, checkpoint, consolidate=consolidate)
+        self._admissions = Admissions(
+            engine, providers, Judge(gate, rules), wording, self._book, checkpoint, consolidate=consolidate
+        )
 
     @activity.defn(name=CONTACT, no_thread_cancel_exception=True)  # what a provider answered is recorded in any case
     def contact(self, request: ContactRequest) -> ContactReport:

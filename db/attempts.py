@@ -5,6 +5,7 @@ the call that wrote it may send, and every change of status afterwards is a comp
 caller's transaction; those that decide must follow ``db.locks.lock_contact``.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,8 +13,9 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from db.record import append_event
 from domain.codes import AttemptStatus, Channel, PartyRole, Purpose, Verdict
-from domain.gate import Decision
+from domain.gate import Decision, Reason
 from domain.record import canonical
 
 _CONTEXT = """
@@ -53,9 +55,9 @@ WITH t AS (
     WHERE attempts.status IN ('deferred', 'retryable')
     RETURNING dispatch
 ), d AS (
-    INSERT INTO decisions (attempt_key, number, decided_at, verdict, defer_until, rule_ids, facts)
+    INSERT INTO decisions (attempt_key, number, decided_at, verdict, defer_until, rule_ids, facts, packs, reasons)
     SELECT %(key)s, (SELECT count(*) + 1 FROM decisions WHERE attempt_key = %(key)s), %(now)s, %(verdict)s,
-        %(not_before)s, %(rules)s, %(facts)s::jsonb FROM t
+        %(not_before)s, %(rules)s, %(facts)s::jsonb, %(packs)s, %(reasons)s::jsonb FROM t
 ), a AS (
     INSERT INTO attempt_accounts (attempt_key, account_key, case_key, quoted_amount)
     SELECT %(key)s, %(account)s, %(case)s, %(amount)s FROM t ON CONFLICT DO NOTHING
@@ -204,6 +206,11 @@ class Ruling:
     engine_now: datetime
     covered_by: str | None = None
     """The attempt whose message speaks for this one; then nothing is sent."""
+    status: AttemptStatus | None = None
+    """What the attempt is from here on, where the verdict alone does not say it."""
+
+
+_STATUS_OF = {Verdict.ALLOW: AttemptStatus.DISPATCHING, Verdict.DEFER: AttemptStatus.DEFERRED}
 
 
 def write_decision(connection: Connection, attempt: Attempt, ruling: Ruling) -> int | None:
@@ -212,10 +219,7 @@ def write_decision(connection: Connection, attempt: Attempt, ruling: Ruling) -> 
     An allowed attempt is ``dispatching`` from here on, or ``covered`` when another's message speaks for it.
     """
     verdict = ruling.decision.verdict
-    status = {
-        Verdict.ALLOW: AttemptStatus.DISPATCHING if ruling.covered_by is None else AttemptStatus.COVERED,
-        Verdict.DEFER: AttemptStatus.DEFERRED,
-    }.get(verdict, AttemptStatus.REFUSED)
+    status = ruling.status or _STATUS_OF.get(verdict, AttemptStatus.REFUSED)
     sends = status is AttemptStatus.DISPATCHING
     body = {
         "attempt": attempt.key,
@@ -256,11 +260,45 @@ def write_decision(connection: Connection, attempt: Attempt, ruling: Ruling) -> 
             "verdict": verdict,
             "rules": list(ruling.decision.rule_ids),
             "facts": ruling.facts_json,
+            "packs": list(ruling.decision.packs),
+            "reasons": json.dumps([_reason(one) for one in ruling.decision.reasons]),
             "event": "dispatching" if sends else "decision",
             "body": canonical(body),
         },
     ).one_or_none()
     return None if row is None else int(row.dispatch)
+
+
+def write_judgement(
+    connection: Connection, attempt_key: str, case_key: str, decision: Decision, facts_json: str, at: datetime
+) -> None:
+    """Write what the gate says afterwards about an attempt that was made without it; a breach is an incident."""
+    connection.exec_driver_sql(
+        "INSERT INTO decisions (attempt_key, number, decided_at, verdict, rule_ids, facts, packs, reasons) "
+        "SELECT %s, (SELECT count(*) + 1 FROM decisions WHERE attempt_key = %s), %s, %s, %s, %s::jsonb, %s, %s::jsonb",
+        (
+            attempt_key,
+            attempt_key,
+            at,
+            decision.verdict,
+            list(decision.rule_ids),
+            facts_json,
+            list(decision.packs),
+            json.dumps([_reason(one) for one in decision.reasons]),
+        ),
+    )
+    if decision.verdict is not Verdict.ALLOW:
+        body = {"attempt": attempt_key, "verdict": decision.verdict, "rules": list(decision.rule_ids)}
+        append_event(connection, case_key, "incident", at, body)
+
+
+def _reason(one: Reason) -> dict[str, str | None]:
+    return {
+        "rule": one.rule_id,
+        "verdict": str(one.verdict),
+        "until": None if one.until is None else one.until.isoformat(),
+        "said": one.said,
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,17 +99,22 @@ def cover(connection: Connection, attempt_key: str, covered: Sequence[tuple[Comp
     connection.exec_driver_sql(
         _COVER, {"attempt": attempt_key, "cases": cases, "steps": [one.step for one, _ in covered], "at": at}
     )
+    list_accounts(connection, attempt_key, [(one.case_key, one.account_key, amount) for one, amount in covered])
+    bodies = [(one.case_key, {"attempt": attempt_key, "step": one.step, "amount": amount}) for one, amount in covered]
+    append_events(connection, "listed", at, bodies)
+
+
+def list_accounts(connection: Connection, attempt_key: str, lines: Sequence[tuple[str, str, int]]) -> None:
+    """Say which accounts an attempt is about: case, account, and the amount quoted in minor units."""
     connection.exec_driver_sql(
         _LIST_ACCOUNTS,
         {
             "attempt": attempt_key,
-            "accounts": [one.account_key for one, _ in covered],
-            "cases": cases,
-            "amounts": [amount for _, amount in covered],
+            "cases": [case for case, _, _ in lines],
+            "accounts": [account for _, account, _ in lines],
+            "amounts": [amount for _, _, amount in lines],
         },
     )
-    bodies = [(one.case_key, {"attempt": attempt_key, "step": one.step, "amount": amount}) for one, amount in covered]
-    append_events(connection, "listed", at, bodies)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from db.holds import HoldOrder, hold_case, release_holds
 from db.ledger import post_payment, reverse_payment
 from db.record import append_event
 from db.state_events import record_state_event
-from db.work_outcomes import WorkOutcomes, told_of
+from db.work_outcomes import Undialled, WorkOutcomes, told_of
 from domain.calendar import local_date
 from domain.case import CaseState, Happened, Outcome, Reported, Skipped
 from domain.codes import AttemptStatus, CloseReason, HoldReason
@@ -58,6 +58,11 @@ class Recorder:
 
     def __post_init__(self) -> None:
         self._work = WorkOutcomes(self.connection, self.state, self.debtor_key, self.seq, self._tell)
+
+    @property
+    def undialled(self) -> list[Undialled]:
+        """Attempts of people that the gate was not asked about before."""
+        return self._work.undialled
 
     def record(self, received: Received) -> list[Outcome]:
         """Apply one message once and return what it tells the case."""

@@ -38,6 +38,22 @@ SELECT count(pg_advisory_xact_lock(k)) FROM (
 ) sorted
 """
 
+_LOCK_ITEM = """
+SELECT count(pg_advisory_xact_lock(k)) FROM (
+    SELECT DISTINCT k FROM (
+        SELECT hashtextextended('person:' || ap.party_key, 0) AS k
+          FROM work_item_cases x JOIN cases c ON c.key = x.case_key JOIN account_parties ap ON ap.account_key = c.account_key
+         WHERE x.item_key = %(item)s
+        UNION ALL
+        SELECT hashtextextended('point:' || cp.kind || ':' || cp.value, 0)
+          FROM work_items w JOIN contact_points cp ON cp.party_key = w.party_key WHERE w.key = %(item)s
+        UNION ALL
+        SELECT hashtextextended('account:' || c.account_key, 0)
+          FROM work_item_cases x JOIN cases c ON c.key = x.case_key WHERE x.item_key = %(item)s
+    ) one ORDER BY k OFFSET 0
+) sorted
+"""
+
 _LOCK_POINTS = """
 SELECT count(pg_advisory_xact_lock(k)) FROM (
     SELECT DISTINCT hashtextextended('point:' || kind || ':' || value, 0) AS k
@@ -58,6 +74,11 @@ def lock_persons(connection: Connection, account_keys: Sequence[str], point_keys
 def lock_contact(connection: Connection, account_key: str, kind: str) -> None:
     """Lock an account, its persons, and all their contact points of a kind. Must be the first statement."""
     connection.exec_driver_sql(_LOCK_CONTACT, {"account": account_key, "kind": kind})
+
+
+def lock_item(connection: Connection, item_key: str) -> None:
+    """Lock the accounts of a work item, their persons, and where its person is reached. Must be the first statement."""
+    connection.exec_driver_sql(_LOCK_ITEM, {"item": item_key})
 
 
 def lock_contact_points(connection: Connection, point_keys: Sequence[str]) -> None:

@@ -6,7 +6,7 @@ what is missing, and the database allows one open case per account. Overlapping 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from sqlalchemy import Connection, Engine
 
@@ -23,6 +23,8 @@ from domain.strategy import Strategy
 _CANDIDATES = """
 SELECT a.key FROM accounts a
  WHERE a.key > %(after)s AND a.closing IS NULL AND a.missing_since IS NULL
+   AND (%(due_since)s::date IS NULL OR a.key IN (
+        SELECT d.account_key FROM dues d WHERE d.due_on >= %(due_since)s AND d.due_on < %(latest)s))
    AND NOT EXISTS (SELECT 1 FROM cases k WHERE k.account_key = a.key
                     AND (k.status <> 'closed' OR (%(logical)s AND k.closed_at > %(at)s)))
    AND (SELECT coalesce(sum(d.amount), 0) FROM dues d WHERE d.account_key = a.key AND d.due_on < %(latest)s)
@@ -64,8 +66,12 @@ def open_page(
     clock: BusinessClock,
     limit: int,
     after: str = "",
+    due_since: date | None = None,
 ) -> Page:
-    """Insert the rows of up to ``limit`` cases and return what to start. ``strategies``: digest -> strategy, in order."""
+    """Insert the rows of up to ``limit`` cases and return what to start. ``strategies``: digest -> strategy, in order.
+
+    ``due_since`` leaves out accounts none of whose dues fell on that day or later.
+    """
     with engine.begin() as connection:
         candidates = (
             connection.exec_driver_sql(
@@ -77,6 +83,7 @@ def open_page(
                     "at": as_of,
                     "logical": clock.is_logical,
                     "limit": limit,
+                    "due_since": due_since,
                 },
             )
             .scalars()

@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection
@@ -68,6 +68,63 @@ def due_events(connection: Connection, limit: datetime, most: int = 100) -> list
 def untold_events(connection: Connection) -> list[Event]:
     """Return events whose case was not told before a process died."""
     return [Event(*row) for row in connection.exec_driver_sql(_UNTOLD)]
+
+
+def dialled(connection: Connection, event: Event, contact_point: str) -> Event:
+    """Keep where an agent reached the person: the outcome names it, also after a crash."""
+    outcome = {**event.body["outcome"], "contact_point": contact_point}
+    body = {**event.body, "outcome": outcome}
+    connection.exec_driver_sql("UPDATE sandbox_events SET body = %s::jsonb WHERE id = %s", (json.dumps(body), event.id))
+    return replace(event, body=body)
+
+
+def drop(connection: Connection, event: Event, engine_now: datetime) -> None:
+    """Give up what was planned for the item of an event: nobody will work it. Its cases are told to look again."""
+    rows = connection.exec_driver_sql(
+        "UPDATE sandbox_events SET delivered_at = %s, confirmed_at = %s, kind = 'dropped' "
+        "WHERE delivered_at IS NULL AND kind = %s AND body ->> 'item' = %s RETURNING case_key, party_key",
+        (engine_now, engine_now, event.kind, event.body["item"]),
+    ).all()
+    for row in rows:
+        _nudge(connection, event, row.case_key, row.party_key, engine_now)
+
+
+def postpone(connection: Connection, event: Event, by: timedelta, engine_now: datetime) -> None:
+    """Move what was planned for the item of an event, and all that follows from it. Its cases are told to look again."""
+    rows = connection.exec_driver_sql(
+        "SELECT id, case_key, party_key, at, body FROM sandbox_events "
+        "WHERE delivered_at IS NULL AND kind = %s AND body ->> 'item' = %s",
+        (event.kind, event.body["item"]),
+    ).all()
+    for row in rows:
+        connection.exec_driver_sql(
+            "UPDATE sandbox_events SET at = %s, body = %s::jsonb WHERE id = %s",
+            (row.at + by, json.dumps(_later(row.body, by)), row.id),
+        )
+        _nudge(connection, event, row.case_key, row.party_key, engine_now)
+
+
+def _nudge(connection: Connection, event: Event, case_key: str, party_key: str, engine_now: datetime) -> None:
+    """Have a case told that what it waited for will not come when it thought."""
+    connection.exec_driver_sql(
+        "INSERT INTO sandbox_events (external_id, case_key, party_key, kind, at, body, delivered_at) "
+        "VALUES (%s, %s, %s, 'nudge', %s, '{}', %s) ON CONFLICT DO NOTHING",
+        (f"nudge/{event.external_id}/{event.at.isoformat()}/{case_key}", case_key, party_key, event.at, engine_now),
+    )
+
+
+_INSTANTS, _DAYS = frozenset({"at", "callback_at"}), frozenset({"promised_on", "value_on"})
+
+
+def _later(value: Any, by: timedelta) -> Any:  # noqa: ANN401 - JSON of any shape
+    if isinstance(value, list):
+        return [_later(one, by) for one in value]
+    if not isinstance(value, dict):
+        return value
+    moved = {name: _later(one, by) for name, one in value.items()}
+    moved |= {name: (datetime.fromisoformat(value[name]) + by).isoformat() for name in _INSTANTS & value.keys()}
+    days = timedelta(days=-(-by // timedelta(days=1)))
+    return moved | {name: (date.fromisoformat(value[name]) + days).isoformat() for name in _DAYS & value.keys()}
 
 
 def mark_delivered(connection: Connection, event: Event, engine_now: datetime) -> Sequence[str]:

@@ -396,6 +396,7 @@ attempts = Table(
         "admitted_at",
         postgresql_where=text("admitted_at IS NOT NULL"),
     ),
+    Index("ix_attempts_party", "party_key", "admitted_at", postgresql_where=text("admitted_at IS NOT NULL")),
     Index("ix_attempts_in_flight", "engine_admitted_at", postgresql_where=text("status = 'dispatching'")),
 )
 """A projection of the record: one try to reach one party on one contact point. ``dispatch`` counts the times it was
@@ -422,7 +423,8 @@ decisions = Table(
     _at("defer_until", null=True),
     Column("rule_ids", ARRAY(Text), nullable=False, server_default="{}"),
     Column("facts", JSONB, nullable=False, server_default="{}"),
-    Column("packs", JSONB, nullable=False, server_default="{}"),
+    Column("packs", ARRAY(Text), nullable=False, server_default="{}"),
+    Column("reasons", JSONB, nullable=False, server_default="[]"),
     UniqueConstraint("attempt_key", "number"),
     _one_of("verdict", Verdict),
 )

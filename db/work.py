@@ -85,6 +85,7 @@ class ItemCase:
     account_key: str
     step: str | None
     attempt_key: str | None
+    strategy_digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,8 @@ def read_item(connection: Connection, item_key: str) -> Item | None:
     if row is None:
         return None
     cases = connection.exec_driver_sql(
-        "SELECT x.case_key, k.account_key, x.step, x.attempt_key FROM work_item_cases x JOIN cases k ON k.key = x.case_key "
+        "SELECT x.case_key, k.account_key, x.step, x.attempt_key, k.strategy_digest "
+        "FROM work_item_cases x JOIN cases k ON k.key = x.case_key "
         "WHERE x.item_key = %s AND k.status <> 'closed' ORDER BY x.case_key",
         (item_key,),
     )

@@ -1,7 +1,7 @@
 """What came of calls, visits and legal work: the attempt that a person made, and what follows from it by itself."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
@@ -20,6 +20,24 @@ _BAD_POINT = frozenset({"invalid_number", "moved"})
 _Outcome = RecordCallOutcome | RecordVisitOutcome
 
 
+@dataclass(frozen=True, slots=True)
+class Undialled:
+    """An attempt that a person made without asking the gate first: it is judged afterwards."""
+
+    attempt_key: str
+    channel: Channel
+    at: datetime
+    visitors: int | None
+
+
+def dialled_attempt(connection: Connection, item: Item) -> str | None:
+    """Return the attempt that the gate admitted for this item and whose outcome is still open."""
+    keys = [case.attempt_key for case in item.cases if case.attempt_key is not None]
+    return connection.exec_driver_sql(
+        "SELECT key FROM attempts WHERE key = ANY(%s) AND status = 'dispatching' ORDER BY key LIMIT 1", (keys,)
+    ).scalar_one_or_none()
+
+
 @dataclass(slots=True)
 class WorkOutcomes:
     """Applies outcomes of work for one case. ``seq`` is the last number of an attempt that is taken."""
@@ -30,6 +48,7 @@ class WorkOutcomes:
     seq: int
     tell: Callable[[Told], None]
     """Records the state event that an outcome tells."""
+    undialled: list[Undialled] = field(default_factory=list)
 
     def worked(self, message: _Outcome, at: datetime) -> list[Outcome]:
         """Record a call or a visit."""
@@ -75,6 +94,7 @@ class WorkOutcomes:
                 "event_id": message.event_id,
                 "party_reached": message.party_reached,
                 "channel": channel,
+                "visitors": getattr(message, "visitors", None),
             }
             settle(self.connection, item.key, message.disposition, outcome, at)
         return number, True
@@ -96,15 +116,25 @@ class WorkOutcomes:
         at: datetime,
     ) -> None:
         """Write the attempt that a person made, about every account of the item."""
-        key = self.state.attempt_key(seq)
         cases = () if item is None else item.cases
+        dialled = None if item is None else dialled_attempt(self.connection, item)
+        key = dialled or self.state.attempt_key(seq)
+        if dialled is None:
+            self.undialled.append(Undialled(key, channel, at, getattr(message, "visitors", None)))
         status = AttemptStatus.FAILED if message.party_reached is Reached.NO_ONE else AttemptStatus.ANSWERED
         self.connection.exec_driver_sql(
             "INSERT INTO attempts (key, case_key, seq, origin, purpose, step, pass_no, try_no, channel, party_key, "
-            "contact_point_key, status, due_at, admitted_at, sent_at, recorded_at, provider, outcome) "
+            "contact_point_key, status, due_at, admitted_at, sent_at, recorded_at, provider, outcome, party_reached, "
+            "duration_seconds) "
             "SELECT %(key)s, %(case)s, %(seq)s, %(origin)s, 'collect', %(step)s, %(pass)s, %(try)s, %(channel)s, %(party)s, "
             "(SELECT key FROM contact_points WHERE key = %(point)s), %(status)s, %(at)s, %(at)s, %(at)s, %(at)s, 'agent', "
-            "%(outcome)s ON CONFLICT DO NOTHING",
+            "%(outcome)s, %(reached)s, %(seconds)s ON CONFLICT (key) DO UPDATE SET status = excluded.status, "
+            "contact_point_key = coalesce(excluded.contact_point_key, attempts.contact_point_key), "
+            "party_key = coalesce(attempts.party_key, excluded.party_key), "
+            "admitted_at = coalesce(attempts.admitted_at, excluded.admitted_at), sent_at = excluded.sent_at, "
+            "recorded_at = excluded.recorded_at, provider = excluded.provider, outcome = excluded.outcome, "
+            "party_reached = excluded.party_reached, duration_seconds = excluded.duration_seconds "
+            "WHERE attempts.status IN ('deferred', 'dispatching')",
             {
                 "key": key,
                 "case": self.state.case_key,
@@ -119,11 +149,13 @@ class WorkOutcomes:
                 "status": status,
                 "at": at,
                 "outcome": message.disposition,
+                "reached": message.party_reached,
+                "seconds": getattr(message, "duration_seconds", None),
             },
         )
         concerned = {case.case_key: case.account_key for case in cases}
         concerned[self.state.case_key] = self.state.account_key
-        for case_key, account_key in sorted(concerned.items()):
+        for case_key, account_key in sorted(concerned.items()) if dialled is None else ():
             self.connection.exec_driver_sql(
                 "INSERT INTO attempt_accounts (attempt_key, account_key, case_key) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
                 (key, account_key, case_key),

@@ -365,7 +365,8 @@ def _apply_ask(state: CaseState, strategy: Strategy, report: AskReport) -> tuple
         if SETTLED_BY_FACTS.intersection(report.rule_ids) or ask.step is None:
             return state, []
         index = strategy.index_of(ask.step)
-        return _leave(_at_step(state, index, state.seq), strategy, index, ("refused", "exhausted"), report.at)
+        at_step = _at_step(state, index, max(state.seq, ask.seq))
+        return _leave(at_step, strategy, index, ("refused", "exhausted"), report.at)
     if ask.step is None:
         return state.model_copy(update={"asked": (*state.asked, ask.reason or str(ask.kind))}), []
     state = _at_step(state, strategy.index_of(ask.step), max(state.seq, ask.seq))

@@ -12,7 +12,9 @@ from typing import Protocol
 
 from domain.calendar import next_opening
 from domain.codes import Channel, Purpose, Verdict
+from domain.compliance.facts import Facts as RuleFacts
 from domain.facts import Facts
+from domain.state_events import bars
 from domain.strategy import Between
 
 FEED_RETRY = timedelta(hours=6)
@@ -37,6 +39,18 @@ class Admission:
     feed_age: timedelta | None = None
     feed_limit: timedelta | None = None
     holidays_of: str | None = None
+    rules: RuleFacts | None = None
+    """What the rule packs are asked about; ``None`` where none are in force."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """What one rule said: its verdict, until when (``None``: no time heals it), and why in a few words."""
+
+    rule_id: str
+    verdict: Verdict
+    until: datetime | None = None
+    said: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +60,10 @@ class Decision:
     verdict: Verdict
     rule_ids: tuple[str, ...] = ()
     defer_until: datetime | None = None
+    packs: tuple[str, ...] = ()
+    """The rule packs that were in force."""
+    reasons: tuple[Reason, ...] = ()
+    """Why, rule by rule, as the record keeps it."""
 
 
 class Gate(Protocol):
@@ -80,6 +98,12 @@ def _held(admission: Admission) -> Hit | None:
     if admission.purpose in PASSES_A_HOLD:
         return None
     return Hit("core.hold") if admission.facts.hold is not None else None
+
+
+def _stopped(admission: Admission) -> Hit | None:
+    """Refuse what an event bars for as long as it stands: after a cease, a death, a discharge."""
+    barring = (kind for kind in admission.facts.stops if bars(kind, admission.channel, admission.purpose))
+    return Hit("core.stopped") if any(barring) else None
 
 
 def _point_held(admission: Admission) -> Hit | None:
@@ -134,6 +158,7 @@ LEDGER_CHECKS: tuple[Check, ...] = (
     _not_past_due,
     _closed,
     _held,
+    _stopped,
     _point_held,
     _no_contact_point,
     _consent_withdrawn,
@@ -157,9 +182,13 @@ class LedgerGate:
         if not hits:
             return Decision(Verdict.ALLOW)
         if any(hit.until is None for hit in hits):
-            return Decision(Verdict.BLOCK, rule_ids)
+            return Decision(Verdict.BLOCK, rule_ids, reasons=_reasons(hits))
         until = max(hit.until for hit in hits if hit.until is not None)
         opens = _open_everywhere(admission, until)
         if opens is None:
-            return Decision(Verdict.BLOCK, rule_ids)
-        return Decision(Verdict.DEFER, rule_ids, opens)
+            return Decision(Verdict.BLOCK, rule_ids, reasons=_reasons(hits))
+        return Decision(Verdict.DEFER, rule_ids, opens, reasons=_reasons(hits))
+
+
+def _reasons(hits: list[Hit]) -> tuple[Reason, ...]:
+    return tuple(Reason(hit.rule_id, Verdict.BLOCK if hit.until is None else Verdict.DEFER, hit.until) for hit in hits)

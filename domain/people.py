@@ -16,6 +16,8 @@ from domain.codes import AttemptStatus, Channel, Reached, TaskKind
 
 EventKind = Literal["receipt", "reply", "payment", "return", "call", "visit", "legal"]
 SATURDAY = 5
+VISITORS = 2
+"""How many people go together."""
 _DAY = timedelta(days=1)
 _SCALE = float(2**53)
 
@@ -344,6 +346,8 @@ def _outcome(chance: Chance, kind: TaskKind, traits: Temperament) -> dict[str, A
         said = first
         reached = Reached.THIRD_PARTY if first in {"third_party", "wrong_number", "moved"} else Reached.NO_ONE
     outcome: dict[str, Any] = {"party_reached": reached.value, "disposition": said}
+    if kind is TaskKind.VISIT:
+        outcome["visitors"] = VISITORS
     if kind is TaskKind.CALL:
         spoke = reached is not Reached.NO_ONE
         outcome["duration_seconds"] = chance.between("seconds", 30, 600) if spoke else chance.between("ring", 0, 45)

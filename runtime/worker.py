@@ -30,8 +30,10 @@ from temporalio.workflow import SandboxImportNotificationPolicy
 from activities.cases import CaseActivities, TaskPlanner
 from activities.checkpoints import Checkpoint, pass_by
 from activities.contact import ContactActivities
+from activities.judging import Judge
 from activities.opening import OpeningActivities
 from activities.providers.base import Provider
+from activities.rule_facts import Rules
 from activities.signatures import CASES_QUEUE, HEARTBEAT_TIMEOUT, queue_of
 from activities.wording import Wording
 from domain.codes import AUTOMATED_CHANNELS, Channel
@@ -127,6 +129,8 @@ class Parts:
     gate: Gate
     wording: Wording
     planner: TaskPlanner | None = None
+    rules: Rules | None = None
+    """Whether rule packs are in force, and which; the gate must then be one that asks them."""
     consolidate: bool = True
     """Whether one message speaks for all accounts of a person that are due on a day."""
     rates: Mapping[Channel, float] = field(default_factory=dict)
@@ -155,9 +159,11 @@ class Workers:
             parts.gate,
             parts.wording,
             consolidate=parts.consolidate,
+            rules=parts.rules,
             checkpoint=parts.checkpoint,
         )
-        cases = CaseActivities(parts.engine, client, parts.planner, checkpoint=parts.checkpoint)
+        judge = Judge(parts.gate, parts.rules)
+        cases = CaseActivities(parts.engine, client, judge, parts.planner, checkpoint=parts.checkpoint)
         opening = OpeningActivities(parts.engine, client, page_size=parts.page_size, checkpoint=parts.checkpoint)
         pool = ThreadPoolExecutor(parts.ledger_threads, thread_name_prefix="ledger")
         self._pools = [pool]

@@ -2,6 +2,7 @@
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import postgresql
 
 revision = "0003"
 down_revision = "0002"
@@ -22,3 +23,12 @@ def upgrade() -> None:
     op.drop_constraint(op.f("ck_attempts_status"), "attempts", type_="check")
     listed = ", ".join(f"'{one}'" for one in STATUSES)
     op.create_check_constraint(op.f("ck_attempts_status"), "attempts", f"status IN ({listed})")
+    op.create_index(
+        "ix_attempts_party",
+        "attempts",
+        ["party_key", "admitted_at"],
+        postgresql_where=sa.text("admitted_at IS NOT NULL"),
+    )
+    op.drop_column("decisions", "packs")
+    op.add_column("decisions", sa.Column("packs", sa.ARRAY(sa.Text()), server_default="{}", nullable=False))
+    op.add_column("decisions", sa.Column("reasons", postgresql.JSONB(), server_default="[]", nullable=False))

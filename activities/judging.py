@@ -1,0 +1,142 @@
+"""Reads what the gate is asked about, and asks it: the same way for messages, for tasks of people and for calls.
+
+Called inside the transaction that decides, after its locks. It writes nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from activities.rule_facts import Intent, Rules, facts_for
+from db.attempts import Attempt, Context, Point, choose_point, read_context
+from db.facts import AccountReading, read_account
+from db.person_record import PersonRecord, read_person_record
+from db.state_reading import read_active
+from domain.calendar import local_date, start_of_day
+from domain.codes import CONTACT_POINT_KIND, Channel
+from domain.gate import Admission, Decision, Gate
+from domain.strategy import Step, Strategy
+
+VISITORS = 2
+"""How many people a visit is planned with: the least any rule demands, and the house sends no fewer anywhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Matter:
+    """One step of one case, as an attempt that might be made."""
+
+    attempt: Attempt
+    step: Step
+    strategy: Strategy
+    logical: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What was read under the locks about one account and whom a step would contact."""
+
+    context: Context
+    account: AccountReading
+    point: Point | None
+    now: datetime
+    record: PersonRecord | None = None
+
+    @property
+    def day(self) -> tuple[datetime, datetime]:
+        """The start and the end of the debtor's local day."""
+        zone = self.account.facts.zone or "UTC"
+        today = local_date(self.now, zone)
+        return start_of_day(today, zone), start_of_day(today + timedelta(days=1), zone)
+
+
+class Judge:
+    """Asks one gate. ``rules`` is ``None`` where no rule packs are in force."""
+
+    def __init__(self, gate: Gate, rules: Rules | None) -> None:
+        self._gate = gate
+        self._rules = rules
+
+    def read(self, connection: Connection, matter: Matter, now: datetime) -> Read:
+        """Read the account, the recipient and their contact points."""
+        step, attempt = matter.step, matter.attempt
+        context = read_context(connection, attempt, CONTACT_POINT_KIND[step.via], step.to.role, now)
+        account = read_account(connection, attempt.account_key, now, logical=matter.logical)
+        return Read(context, account, choose_point(context.points, step.to.order), now)
+
+    def with_record(self, connection: Connection, matter: Matter, read: Read) -> Read:
+        """Add the person's record, where rule packs will ask for it."""
+        if self._rules is None or read.point is None:
+            return read
+        record = read_person_record(
+            connection,
+            account_key=matter.attempt.account_key,
+            debtor_key=read.account.debtor_key,
+            party_key=read.point.party_key,
+            point_keys=[point.key for point in read.context.points],
+            attempt_key=matter.attempt.key,
+            now=read.now,
+        )
+        return replace(read, record=record)
+
+    def beside(self, connection: Connection, read: Read, context: Context, account: AccountReading) -> Read:
+        """Return the same person's record as it bears on another of their accounts."""
+        other = replace(read, context=context, account=account)
+        if read.record is None or read.point is None:
+            return other
+        told = read_active(
+            connection,
+            account_keys=[account.account_key],
+            party_keys=[read.point.party_key],
+            point_keys=[point.key for point in context.points],
+            now=read.now,
+        )
+        return replace(other, record=replace(read.record, told=told))
+
+    def decide(
+        self,
+        matter: Matter,
+        read: Read,
+        *,
+        content: str | None = None,
+        accounts: Sequence[str] = (),
+        visitors: int = VISITORS,
+    ) -> Decision:
+        """Ask the gate about the step, with its words if they are known and all accounts it would speak of."""
+        step, point = matter.step, read.point
+        rules = None
+        if self._rules is not None and read.record is not None and point is not None:
+            visit = step.via is Channel.VISIT
+            intent = Intent(
+                now=read.now,
+                channel=step.via,
+                purpose=step.purpose,
+                role=step.to.role,
+                point_key=point.key,
+                consent=point.consent,
+                language=point.language or read.account.facts.language,
+                content=content,
+                accounts=tuple(accounts),
+                visitors=visitors if visit else None,
+                recorded=True if visit or step.via is Channel.CALL else None,
+            )
+            rules = facts_for(read.record, read.account, intent, self._rules.packs)
+        facts = read.account.facts
+        return self._gate.decide(
+            Admission(
+                now=read.now,
+                channel=step.via,
+                purpose=step.purpose,
+                between=step.between,
+                facts=facts,
+                case_closed=read.context.case_closed,
+                point_state=None if point is None else point.state,
+                point_consent=None if point is None else point.consent,
+                point_held=read.context.channel_held or (point is not None and point.held),
+                feed_age=read.account.feed_age,
+                feed_limit=read.account.feed_limit,
+                holidays_of=matter.strategy.holidays or facts.region,
+                rules=rules,
+            )
+        )

@@ -1,0 +1,146 @@
+"""What the rules of contact look at besides the account: every contact with a person and about their debts.
+
+Called in the transaction that decides, after the locks of the persons and the contact point. One statement for the past
+and the person; what was told us is read by ``db.state_reading``. Holds no text and no number, only keys.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from db.facts import CONFIRMED
+from db.state_reading import read_active
+from domain.state_facts import Standing
+
+LOOK_BACK = timedelta(days=400)
+"""How far counts may reach; longer than every window of every pack."""
+
+_PAST = """
+WITH theirs AS (
+    SELECT t.key FROM attempts t WHERE t.party_key = %(party)s AND t.admitted_at > %(since)s
+    UNION
+    SELECT x.attempt_key FROM attempt_accounts x JOIN accounts a ON a.key = x.account_key WHERE a.debtor_key = %(debtor)s
+    UNION
+    SELECT t.key FROM contact_points n JOIN contact_points o ON o.kind = n.kind AND o.value = n.value
+      JOIN attempts t ON t.contact_point_key = o.key AND t.admitted_at > %(since)s
+     WHERE n.key = ANY(%(points)s)
+)
+SELECT json_agg(json_build_array(t.key, t.channel, t.status, t.outcome, t.party_reached, t.duration_seconds, t.error_code,
+       coalesce(t.sent_at, t.admitted_at), t.party_key,
+       CASE WHEN p.key IS NULL THEN t.contact_point_key ELSE coalesce(same.key, t.contact_point_key) END,
+       t.purpose, t.origin, k.creditor, k.collector, a.product,
+       (SELECT array_agg(x.account_key) FROM attempt_accounts x WHERE x.attempt_key = t.key)))
+  FROM theirs JOIN attempts t ON t.key = theirs.key
+  JOIN cases k ON k.key = t.case_key JOIN accounts a ON a.key = k.account_key
+  LEFT JOIN contact_points p ON p.key = t.contact_point_key
+  LEFT JOIN contact_points same ON same.kind = p.kind AND same.value = p.value AND same.key = ANY(%(points)s)
+ WHERE t.admitted_at > %(since)s AND t.admitted_at <= %(now)s AND t.key <> %(own)s
+   AND t.status NOT IN ('refused', 'deferred', 'retryable', 'unsent', 'covered')
+"""
+
+_PERSON = """
+SELECT p.timezone, p.timezone_source, p.region, p.locality, p.language, p.vulnerable, p.born_on, p.deceased_on,
+       (SELECT array_agg(n.value ORDER BY n.key) FROM contact_points n
+         WHERE n.party_key = p.key AND n.kind = 'phone' AND n.state IN ('unconfirmed', 'confirmed')) AS phones,
+       c.timezone AS creditor_timezone, c.region AS creditor_region, d.party_key = p.key AS is_debtor,
+       dp.region AS debtor_region, dp.locality AS debtor_locality, dp.born_on AS debtor_born_on,
+       dp.deceased_on AS debtor_deceased_on
+  FROM parties p, accounts a JOIN creditors c ON c.code = a.creditor JOIN debtors d ON d.key = a.debtor_key
+  JOIN parties dp ON dp.key = d.party_key
+ WHERE p.key = %(party)s AND a.key = %(account)s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class PastContact:
+    """One attempt of the past, as its row stands."""
+
+    key: str
+    channel: str
+    status: str
+    outcome: str | None
+    party_reached: str | None
+    duration_seconds: int | None
+    error_code: str | None
+    at: datetime
+    party_key: str | None
+    point_key: str | None
+    purpose: str
+    origin: str
+    creditor: str
+    collector: str
+    product: str
+    accounts: tuple[str, ...]
+
+
+_PLAIN = tuple(one.name for one in fields(PastContact))[:15]
+
+
+@dataclass(frozen=True, slots=True)
+class PersonRecord:
+    """One person as the rules see them. Phones are personal data and are used for their zones only."""
+
+    party_key: str
+    confirmed_zone: str | None
+    stated_zone: str | None
+    region: str | None
+    locality: str | None
+    language: str | None
+    vulnerable: bool
+    born_on: date | None
+    deceased_on: date | None
+    debtor_deceased_on: date | None
+    phones: tuple[str, ...]
+    past: tuple[PastContact, ...]
+    told: tuple[Standing, ...]
+
+
+def read_person_record(
+    connection: Connection,
+    *,
+    account_key: str,
+    debtor_key: str,
+    party_key: str,
+    point_keys: Sequence[str],
+    attempt_key: str,
+    now: datetime,
+) -> PersonRecord:
+    """Read what rules count and what was told. ``attempt_key`` is left out of the past: it is the one in question."""
+    values = {
+        "party": party_key,
+        "account": account_key,
+        "debtor": debtor_key,
+        "points": list(point_keys),
+        "own": attempt_key,
+        "since": now - LOOK_BACK,
+        "now": now,
+    }
+    past = connection.exec_driver_sql(_PAST, values).scalar_one() or ()
+    row = connection.exec_driver_sql(_PERSON, values).one()
+    told = read_active(
+        connection, account_keys=[account_key], party_keys=[party_key], point_keys=list(point_keys), now=now
+    )
+    confirmed = row.timezone if row.timezone_source == CONFIRMED else None
+    return PersonRecord(
+        party_key=party_key,
+        confirmed_zone=confirmed,
+        stated_zone=row.timezone or row.creditor_timezone,
+        region=row.region or row.debtor_region or row.creditor_region,
+        locality=row.locality or (row.debtor_locality if row.region is None else None),
+        language=row.language,
+        vulnerable=row.vulnerable,
+        born_on=row.born_on,
+        deceased_on=row.deceased_on,
+        debtor_deceased_on=row.debtor_deceased_on,
+        phones=tuple(row.phones or ()),
+        past=tuple(sorted((_contact(one) for one in past), key=lambda one: (one.at, one.key))),
+        told=told,
+    )
+
+
+def _contact(values: Sequence[Any]) -> PastContact:
+    plain = dict(zip(_PLAIN, values[:15], strict=True))
+    return PastContact(**{**plain, "at": datetime.fromisoformat(values[7]), "accounts": tuple(values[15] or ())})
