@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 
 from sqlalchemy import Engine
 from temporalio import activity
@@ -48,17 +48,25 @@ class OpeningActivities:
         page = await self.open_at(at, request.after)
         return page.model_copy(update={"started": started + page.started})
 
-    async def open_at(self, at: datetime, after: str = "") -> OpenedPage:
-        """Open the page of cases after an account key, as of an instant."""
-        page = await asyncio.to_thread(self._open, at, after)
+    async def open_at(self, at: datetime, after: str = "", *, due_since: date | None = None) -> OpenedPage:
+        """Open the page of cases after an account key, as of an instant, of accounts with a due since a day."""
+        page = await asyncio.to_thread(self._open, at, after, due_since)
         return OpenedPage(started=await self._start_all(page.cases), next_after=page.next_after)
 
-    def _open(self, at: datetime, after: str) -> Page:
+    def _open(self, at: datetime, after: str, due_since: date | None) -> Page:
         with self._engine.connect() as connection:
             clock = read_clock(connection)
             digests = in_force(connection)
         strategies = {digest: self._book.by_digest(digest) for digest in digests}
-        return open_page(self._engine, as_of=at, strategies=strategies, clock=clock, limit=self._page_size, after=after)
+        return open_page(
+            self._engine,
+            as_of=at,
+            strategies=strategies,
+            clock=clock,
+            limit=self._page_size,
+            after=after,
+            due_since=due_since,
+        )
 
     async def _start_all(self, cases: Sequence[CaseInput]) -> int:
         if not cases:

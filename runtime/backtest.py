@@ -36,6 +36,8 @@ from settings import Settings
 
 FASTEST = 1e12
 AFTER_THE_LAST = timedelta(days=120)
+NEWLY_DUE = timedelta(days=3)
+"""How far back a due may lie that becomes past due at an instant, zones and all."""
 LOOK_EVERY = 0.2
 TURN_PAUSE = 0.01
 STALLED_AFTER = 120.0
@@ -169,7 +171,8 @@ async def _open_all(
             await _catch_up(engine, instant.at)
         after: str | None = ""
         while after is not None:
-            after = (await opener.open_at(instant.at, after)).next_after
+            page = await opener.open_at(instant.at, after, due_since=instant.at.date() - NEWLY_DUE)
+            after = page.next_after
         progress(f"opening cases of {instant.at:%Y-%m-%d}", number + 1, len(instants))
 
 

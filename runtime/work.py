@@ -19,24 +19,29 @@ from temporalio.client import (
 )
 from temporalio.common import WorkflowIDConflictPolicy
 
+from activities.dialling import Dialling
+from activities.judging import Judge
 from activities.providers.base import Provider
 from activities.providers.letter import LetterProvider
 from activities.providers.sandbox import SandboxProvider, SandboxTasks
+from activities.rule_facts import Rules
+from activities.rulebook import read_rulebook
 from activities.signatures import CASES_QUEUE
 from activities.wording import Wording
 from db.engine import make_engine
 from db.settings import SANDBOX_SEED, get, read_clock
 from domain.clock import BusinessClock
 from domain.codes import AUTOMATED_CHANNELS, Channel
-from domain.gate import LedgerGate
 from domain.opening import OpenRequest
+from domain.rule_gate import RuleGate
 from runtime.client import NotRunning, connect
 from runtime.endpoints import running_endpoints
 from runtime.worker import Parts, Workers
 from runtime.world import World
 from settings import Settings
 
-TEMPLATES = Path(__file__).resolve().parent.parent / "policies" / "templates"
+POLICIES = Path(__file__).resolve().parent.parent / "policies"
+TEMPLATES, RULES = POLICIES / "templates", POLICIES / "rules"
 HOURLY = "open-cases-hourly"
 
 log = structlog.get_logger(__name__)
@@ -51,11 +56,13 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
     engine = make_engine(endpoints.database_url, pool_size=30)
     try:
         clock, seed = await asyncio.to_thread(_installation, engine)
-        async with Workers(client, parts_of(engine, settings, seed)):
+        parts = parts_of(engine, settings, seed)
+        async with Workers(client, parts):
             log.info("working", clock=clock.kind)
             if not clock.is_logical:
                 await ensure_hourly(client)
-            world = World(engine, client, clock, lambda at: open_cases(client, at))
+            dialling = Dialling(engine, Judge(parts.gate, parts.rules))
+            world = World(engine, client, clock, dialling, lambda at: open_cases(client, at))
             if seed is None:
                 await stop.wait()
             else:
@@ -82,7 +89,8 @@ def parts_of(engine: Engine, settings: Settings, seed: int | None) -> Parts:
     return Parts(
         engine=engine,
         providers=providers,
-        gate=LedgerGate(),
+        gate=RuleGate(read_rulebook(RULES)),
+        rules=Rules(),
         wording=Wording(TEMPLATES),
         planner=None if seed is None else SandboxTasks(seed),
     )

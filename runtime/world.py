@@ -16,10 +16,18 @@ from sqlalchemy.exc import SQLAlchemyError
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.dialling import Dialled, Dialling, NotNow
 from db import sandbox
+from db.facts import read_account
 from db.ledger import post_payment, record_receipt, reverse_payment
+from db.locks import lock_persons
 from db.settings import get, put
+from db.state_events import Concern, concern_of, record_state_event
 from domain.clock import BusinessClock
+from domain.codes import CONTACT_POINT_KIND, Channel
+from domain.people import odd
+from domain.state_events import Told
+from domain.state_messages import ChannelOptOut, OptOut, StateEvent
 from runtime.turns import Turns
 
 OPENED_UNTIL = "opened_until"
@@ -41,10 +49,13 @@ def engine_now() -> datetime:
 class World:
     """The simulated carriers and people of one installation, and who opens its cases."""
 
-    def __init__(self, engine: Engine, client: Client, clock: BusinessClock, open_cases: OpenCases) -> None:
+    def __init__(
+        self, engine: Engine, client: Client, clock: BusinessClock, dialling: Dialling, open_cases: OpenCases
+    ) -> None:
         self._engine = engine
         self._client = client
         self._clock = clock
+        self._dialling = dialling
         self._open_cases = open_cases
         self._turns = Turns(engine, client)
 
@@ -106,6 +117,11 @@ class World:
 
     async def _happen(self, event: sandbox.Event) -> None:
         if event.delivered_at is None:
+            if event.kind in {"call", "visit"}:
+                dialled = await asyncio.to_thread(self._dial, event)
+                if dialled is None:
+                    return
+                event = dialled
             await asyncio.to_thread(self._deliver, event)
         told = self._message(event)
         if told is not None and event.case_key is not None:
@@ -117,9 +133,27 @@ class World:
                     raise  # it is told again: the event is not confirmed
         await asyncio.to_thread(self._confirm, event)
 
+    def _dial(self, event: sandbox.Event) -> sandbox.Event | None:
+        """Have an agent ask the gate before they dial or set out; refused, they try again later or not at all."""
+        item_key = str(event.body["item"])
+        answer = self._dialling.admit(item_key, event.at, engine_now(), logical=self._clock.is_logical)
+        with self._engine.begin() as connection:
+            if isinstance(answer, Dialled):
+                return sandbox.dialled(connection, event, answer.contact_point)
+            until = answer.until if isinstance(answer, NotNow) else None
+            if until is None:
+                sandbox.drop(connection, event, engine_now())
+            else:
+                sandbox.postpone(connection, event, odd(until) - event.at, engine_now())
+        return None
+
     def _deliver(self, event: sandbox.Event) -> None:
         body = event.body
+        told, zone, concern = self._told_by_reply(event)
         with self._engine.begin() as connection:
+            if told is not None and concern is not None:
+                lock_persons(connection, concern.accounts, concern.points)
+                record_state_event(connection, told, zone=zone)
             if event.kind == "receipt":
                 record_receipt(
                     connection,
@@ -158,6 +192,25 @@ class World:
                 )
             sandbox.mark_delivered(connection, event, engine_now())
 
+    def _told_by_reply(self, event: sandbox.Event) -> tuple[Told | None, str, Concern | None]:
+        """Return the refusal that a reply is, and whom it concerns."""
+        if event.kind != "reply" or event.body["code"] != "stop":
+            return None, "", None
+        with self._engine.connect() as connection:
+            row = connection.exec_driver_sql(
+                "SELECT t.channel, t.contact_point_key, t.party_key, k.account_key FROM attempts t "
+                "JOIN cases k ON k.key = t.case_key WHERE t.key = %s",
+                (event.body["attempt"],),
+            ).one()
+            head = {"event_id": event.external_id, "source": "carrier", "actor": "sandbox"}
+            if CONTACT_POINT_KIND[Channel(row.channel)] == "phone":
+                message: StateEvent = OptOut.model_validate({**head, "contact_point": row.contact_point_key})
+            else:
+                message = ChannelOptOut.model_validate({**head, "channel": row.channel, "party": row.party_key})
+            told = message.told(row.account_key, event.at)
+            zone = read_account(connection, row.account_key, event.at, logical=True).facts.zone or "UTC"
+            return told, zone, concern_of(connection, told)
+
     def _confirm(self, event: sandbox.Event) -> None:
         with self._engine.begin() as connection:
             sandbox.mark_confirmed(connection, event, engine_now())
@@ -170,7 +223,7 @@ class World:
         match event.kind:
             case "receipt":
                 return "attempt_updated", {**head, "attempt": body["attempt"]}
-            case "payment" | "return":
+            case "payment" | "return" | "nudge":
                 return "ledger_changed", head
             case "call":
                 return "record_call_outcome", {**head, "work_item": body["item"], **body["outcome"]}
