@@ -1,7 +1,8 @@
 """Recomputes, from the files alone, which contacts a backtest of ``invoice-reminders`` must have made, and compares.
 
 Plain Python over three CSV files: nothing of the project is used, so nothing of it can be wrong twice. Works for single
-invoices. A full run is checked with ``python -m tests.e2e.backtest_oracle LEDGER PAYMENTS SENDS``.
+invoices. A full run is checked with ``python -m tests.e2e.backtest_oracle LEDGER PAYMENTS SENDS``,
+one with ``--consolidate on`` with ``--consolidated`` after them.
 """
 
 import csv
@@ -116,6 +117,21 @@ def differences(ledger: Path, payments: Path, sends: Path) -> list[str]:
     return found
 
 
+def consolidated_differences(ledger: Path, payments: Path, sends: Path) -> list[str]:
+    """Return every debtor and day with no message, or more than one, though an account of theirs was due one."""
+    debtor_of = {row["account_id"]: row["debtor_id"] for row in rows_of(ledger)}
+    must = Counter(
+        {
+            (debtor_of[one.account], at[:10]): 1
+            for one in invoices(ledger, payments)
+            for _, _, _, at, _ in one.contacts()
+        }
+    )
+    made = Counter((debtor_of[row["account_id"]], row["sent_at"][:10]) for row in rows_of(sends))
+    found = [f"no message: {one}" for one in (must - made).elements()]
+    return found + [f"too many messages: {one}" for one in (made - must).elements()]
+
+
 @dataclass(frozen=True)
 class Expected:
     """What a backtest must count. ``on_hold``: disputed, overdue and not paid before the end."""
@@ -144,7 +160,8 @@ def expected(ledger: Path, payments: Path) -> Expected:
 def main() -> int:
     """Check a full run."""
     ledger, payments, sends = (Path(one) for one in sys.argv[1:4])
-    found = differences(ledger, payments, sends)
+    check = consolidated_differences if "--consolidated" in sys.argv else differences
+    found = check(ledger, payments, sends)
     for one in found[:50]:
         sys.stdout.write(f"{one}\n")
     sys.stdout.write(f"{expected(ledger, payments)}; {len(rows_of(sends))} contacts made, {len(found)} differences\n")
