@@ -72,13 +72,31 @@ def post_payment(
         "value_on": value_on,
         "source": source,
     }
-    return _posted(connection, account_key, "payment", received_at, body, applied=row is not None)
+    posted = _posted(connection, account_key, "payment", received_at, body, applied=row is not None)
+    if row is not None:
+        _settle_suspense(connection, account_key, external_id, amount, currency)
+        early = connection.exec_driver_sql(
+            "UPDATE suspense SET state = 'applied' WHERE kind = 'reversal' AND state = 'open' AND external_id = %s "
+            "AND account_ref = %s RETURNING value_on",
+            (external_id, account_key),
+        ).scalar_one_or_none()
+        if early is not None:
+            reverse_payment(
+                connection,
+                account_key=account_key,
+                payment_id=external_id,
+                reason="returned_before_posted",
+                received_at=received_at,
+                value_on=early,
+                source=source,
+            )
+    return posted
 
 
 def reverse_payment(
     connection: Connection, *, account_key: str, payment_id: str, reason: str, received_at: datetime, value_on: date, source: str
 ) -> Posted:  # fmt: skip
-    """Take a payment back, whole and once. An unknown payment goes to suspense."""
+    """Take a payment back, whole and once. For a payment not known yet it waits in suspense until that is posted."""
     lock_persons(connection, [account_key])
     payment = connection.exec_driver_sql(
         "SELECT e.creditor, e.amount, e.currency FROM ledger_entries e "
@@ -114,6 +132,15 @@ def reverse_payment(
     ).one_or_none()
     body = {"payment": payment_id, "amount": payment.amount, "currency": payment.currency, "reason": reason}
     return _posted(connection, account_key, "reversal", received_at, body, applied=row is not None)
+
+
+def _settle_suspense(connection: Connection, account_key: str, external_id: str, amount: int, currency: str) -> None:
+    """Mark money applied that waited for this account, so that nobody settles it a second time."""
+    connection.exec_driver_sql(
+        "UPDATE suspense x SET state = 'applied' FROM accounts a WHERE a.key = %s AND x.kind = 'payment' AND x.state = 'open' "
+        "AND x.external_id = %s AND x.account_ref IN (a.key, a.external_id) AND x.amount = %s AND x.currency = %s",
+        (account_key, external_id, amount, currency),
+    )
 
 
 def _posted(
