@@ -63,7 +63,8 @@ class ContentCheck:
 
     def _at_end(self, text: Folded, what: str) -> ContentHit:
         """Return a finding about something that is nowhere: it stands at the last line."""
-        return ContentHit(self.rule_id, what, text.original.count("\n") + 1, len(text.original))
+        written = text.original.rstrip()
+        return ContentHit(self.rule_id, what, written.count("\n") + 1, len(written))
 
 
 def _concerns(of: str, language: str | None) -> bool:
