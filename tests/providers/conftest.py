@@ -1,4 +1,4 @@
-"""A fake on loopback for the session, forgetful for each test, and the real providers pointed at it."""
+"""A fake on loopback for this folder, forgetful for each test, and the real providers pointed at it."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -48,8 +48,9 @@ def message(channel: Channel, **change: Any) -> Outbound:  # noqa: ANN401 - fiel
     return Outbound(**{**values, **change})
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def fake_server() -> Iterator[FakeServer]:
+    """Run one fake for this folder's tests and no longer: its threads must not disturb what others do to clocks."""
     with FakeServer() as server:
         yield server
 
