@@ -63,6 +63,17 @@ class Period(Clause):
         return f"{self.count} {self.unit}{'' if self.count == 1 else 's'}"
 
 
+def _lasts(period: Period) -> Period:
+    """Refuse no time at all where something is done again after it: it would be done again at once, for ever."""
+    if period.count == 0:
+        message = f"'{period}' is no time at all; write at least '1 hour'"
+        raise ValueError(message)
+    return period
+
+
+Pause = Annotated[Period, AfterValidator(_lasts)]
+
+
 class Hours(Clause):
     """A daily window in the debtor's local time, half-open: ``09:00-18:00`` allows 09:00:00 and refuses 18:00:00."""
 
@@ -275,13 +286,13 @@ class Step(Clause):
     to: Recipient = Recipient()
     template: str | None = None
     tries: Annotated[int, Field(ge=1, le=50)] = 1
-    every: Period = Period(count=1, unit="day")
+    every: Pause = Period(count=1, unit="day")
     repeat_until: tuple[str, ...] = ()
     """Stop trying as soon as one of these outcomes is seen (``delivered``, ``rpc``, a disposition code)."""
     min_gap: Period | None = None
     """Least time since the last real contact of this case, on any channel."""
     requires: Requires = Requires()
-    expires: Period = Period(count=3, unit="day")
+    expires: Pause = Period(count=3, unit="day")
     """How long a work item may stay unworked."""
     unworked: Literal["requeue", "skip"] = "requeue"
     then: dict[str, GoTo] = Field(default_factory=dict)
@@ -328,7 +339,7 @@ class Strategy(Clause):
     """A whole ladder, in order, with its header."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,59}$")]
-    version: Annotated[int, Field(ge=1)]
+    version: Annotated[int, Field(ge=1, le=1_000_000)]
     description: str = ""
     segment: Conditions
     """Which accounts it is for; the opener takes the first strategy whose segment holds."""

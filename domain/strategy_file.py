@@ -266,6 +266,8 @@ def _said(kind: str, given: object, expected: str, message: str) -> tuple[str, s
             return f"{_quoted(given)} is neither true nor false", "write true or false"
         case "int_parsing" | "int_type" | "int_from_float":
             return f"{_quoted(given)} is not a whole number", "write for example 3"
+        case "too_short":
+            return "an empty list", "write at least one"
         case "value_error":
             what, _, mend = message.partition("; ")
             return what, mend or "see docs/strategies.md for the grammar"
@@ -343,9 +345,13 @@ def parse_strategy(text: str, source: str) -> Strategy:
         strategy = Strategy.model_validate(values)
     except ValidationError as invalid:
         seen = set()
-        for error in invalid.errors(include_url=False):
+        errors = invalid.errors(include_url=False)
+        for error in errors:
+            if error["type"] == "too_short" and any(other["loc"][:-1] == error["loc"] for other in errors):
+                continue  # it is empty because what stands in it is wrong, and that is said
             path, what, mend = _from_pydantic(error, reader.places)
-            said_already = path in {(), ("steps",)} and bool(reader.mistakes or invalid.error_count() > 1)
+            of_the_whole = (path, error["type"]) in {((), "value_error"), (("steps",), "too_short")}
+            said_already = of_the_whole and bool(reader.mistakes or len(errors) > 1)
             if (path, what) in seen or said_already:
                 continue
             seen.add((path, what))

@@ -23,7 +23,7 @@ def order(ledger: Ledger, case: str, seq: int = 1, **changes: Any) -> Order:  # 
         "kind": TaskKind.CALL, "case_key": case, "step": "call", "attempt_key": f"{case}/{seq}", "party_key": party,
         "creditor": "default", "collector": "", "reason": None, "at": AT, "expires_at": LATER,
     }  # fmt: skip
-    return Order(**{**given, **changes})  # type: ignore[arg-type]
+    return Order(**{**given, **changes})
 
 
 def ask(ledger: Ledger, one: Order) -> Placed:
