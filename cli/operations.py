@@ -260,7 +260,7 @@ def list_cases(
 def _table(names: tuple[str, ...], rows: list[tuple[Any, ...]]) -> Table:
     table = Table()
     for name in names:
-        table.add_column(name.replace("_", " "))
+        table.add_column(name.replace("_", " "), no_wrap=name in {"key", "attempt"}, overflow="fold")
     for row in rows:
         table.add_row(
             *(

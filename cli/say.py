@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import NoReturn, ParamSpec, TypeVar
@@ -103,10 +103,11 @@ def _has_refused(error: DBAPIError) -> bool:
     return bool(code) and not code.startswith(("08", "57P"))
 
 
-def run(app: typer.Typer) -> int:
+def run(app: typer.Typer, arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; a wrong argument is one line too."""
     try:
-        return int(typer.main.get_command(app).main(prog_name="starter.py", standalone_mode=False) or 0)
+        command = typer.main.get_command(app)
+        return int(command.main(arguments, prog_name="starter.py", standalone_mode=False) or 0)
     except TyperException as error:
         message = " ".join(error.format_message().split())
         path = getattr(getattr(error, "ctx", None), "command_path", "starter.py")
