@@ -257,6 +257,15 @@ def test_a_state_may_end_by_itself_and_a_deferral_waits_for_it() -> None:
     assert ask(facts(now="2026-11-30T05:00:00Z", events=[told("bereavement")]), one).decision == "allow"
 
 
+def test_a_state_with_a_last_day_ends_where_that_day_ends_last() -> None:
+    one = pack(rule("    state: {events: [breathing_space_start], lasts: {days: 60, since: start}}\n    then: defer"))
+    two = {"tz_candidates": ["America/New_York", "Pacific/Honolulu"]}
+    began = [told("breathing_space_start", start="2026-10-26")]
+    assert until(ask(facts(debtor=two, events=began), one)) == "2026-12-25T10:00:00"
+    ends = [told("breathing_space_start", until="2026-11-30")]
+    assert until(ask(facts(debtor=two, events=ends), one)) == "2026-12-01T10:00:00"
+
+
 def test_a_duty_binds_only_once_it_is_late() -> None:
     one = pack(rule("    state: {events: [initial_communication], after_days: 5, ended_by: [validation_sent]}"))
     contact = [told("initial_communication", "2026-11-19T15:00:00Z")]

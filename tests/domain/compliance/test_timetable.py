@@ -114,3 +114,9 @@ def test_consent_over_midnight_opens_both_sides_of_it() -> None:
     for hour, expected in ((14, True), (16, True), (17, False)):  # 22:00, 00:00 and 01:00 in Shanghai
         assert table.is_open(datetime(2026, 11, 24, hour, tzinfo=UTC), "Asia/Shanghai") is expected
     assert not table.is_open(datetime(2026, 11, 25, 14, tzinfo=UTC), "Asia/Shanghai")
+
+
+def test_hours_open_again_at_the_instant_the_clocks_go_back_into_them() -> None:
+    night = Timetable(open=dict.fromkeys(range(7), ((0.0, 1.5 * 3600),)))
+    late = datetime(2026, 11, 1, 5, 45, tzinfo=UTC)  # 01:45 the first time; at 06:00Z it is 01:00 again
+    assert night.next_open(late, "America/New_York") == datetime(2026, 11, 1, 6, 0, tzinfo=UTC)
