@@ -1,7 +1,7 @@
 """Text as rules read it: folded, so that width, case and invisible characters make no difference.
 
-NFKC folding and case folding, invisible characters dropped, every run of white space one space. Each folded character
-remembers where it stood, so that a finding can be shown at its line.
+NFKC folding and case folding, invisible characters dropped, every run of white space one space, and none where a script
+is written without. Each folded character remembers where it stood, so that a finding can be shown at its line.
 """
 
 import re
@@ -29,6 +29,11 @@ class Folded:
         return self.at[position] if position < len(self.at) else len(self.original)
 
 
+def _wide(sign: str) -> bool:
+    """Whether a sign belongs to a script that is written without spaces."""
+    return unicodedata.east_asian_width(sign) == "W"
+
+
 def folded(text: str) -> Folded:
     """Fold a text and keep the places."""
     signs: list[str] = []
@@ -42,6 +47,8 @@ def folded(text: str) -> Folded:
             white = sign.isspace()
             if unicodedata.category(sign) == "Cf" or (white and (not signs or signs[-1] == " ")):
                 continue
+            if len(signs) > 1 and signs[-1] == " " and _wide(sign) and _wide(signs[-2]):
+                del signs[-1], places[-1]
             signs.append(" " if white else sign)
             places.append(start)
         start = end

@@ -27,7 +27,7 @@ def test_a_finding_names_rule_line_and_place(book: RuleBook) -> None:
     ["将列入黑名单", "将列入黑\u200b名单", "将列入黑\n名单"],
 )
 def test_hidden_words_are_found(book: RuleBook, text: str) -> None:
-    assert ("cn.no-false-threat" in ids(book, text, "cn-mainland", language="zh")) is ("\n" not in text)
+    assert "cn.no-false-threat" in ids(book, text, "cn-mainland", language="zh")
 
 
 def test_full_width_letters_hide_nothing(book: RuleBook) -> None:

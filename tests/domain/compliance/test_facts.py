@@ -1,10 +1,12 @@
 """Facts are read strictly, and a mistake never repeats what a person wrote or where they live."""
 
+from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from domain.compliance import Facts, FactsError, Past, facts_from, parse_facts
+from domain.compliance import Approval, Consent, Debtor, Event, Facts, FactsError, Past, Plan, facts_from, parse_facts
 from domain.compliance.facts import role_of
 
 WRITTEN = "Sixty-Four Privet Drive"
@@ -83,3 +85,11 @@ def test_one_debt_or_several_and_the_spellings_of_json() -> None:
 )
 def test_the_role_is_what_is_said_of_the_person(more: dict[str, Any], role: str) -> None:
     assert role_of(facts_from({"now": "2026-11-24T17:00:00Z", "channel": "call", **more})) == role
+
+
+@pytest.mark.parametrize("part", [Facts, Debtor, Past, Event, Consent, Approval, Plan])
+def test_every_field_is_described(part: type) -> None:
+    described = (Path(__file__).resolve().parents[3] / "docs" / "rules.md").read_text(encoding="utf-8")
+    spelt = {"debts": "debt", "opens": "from", "closes": "to"}
+    names = {spelt.get(field.name, field.name) for field in fields(part)}
+    assert {name for name in names if f"`{name}`" not in described} == set()
