@@ -1,6 +1,8 @@
 """What tests of the ledger share: files to import, and cases to open, on a real database."""
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +14,7 @@ from sqlalchemy import Engine
 
 from db.engine import make_engine
 from db.intake import Imported, Kind, Order, import_file
+from db.locks import lock_contact
 from db.opening import Page, mark_open, open_page
 from db.settings import put_in_force
 from domain.clock import BusinessClock
@@ -38,6 +41,8 @@ class Ledger:
 
     engine: Engine
     folder: Path
+    release: Callable[[], None] = lambda: None
+    """Let go of what ``decides`` holds."""
 
     def file(self, name: str, text: str | bytes) -> Path:
         """Write a file as it stands."""
@@ -101,6 +106,21 @@ class Ledger:
         """Change something as a test needs it."""
         with self.engine.begin() as connection:
             connection.exec_driver_sql(statement, values or None)
+
+    @contextmanager
+    def decides(self, account: str) -> Iterator[Callable[[], None]]:
+        """Hold the locks of an account as an admission does; yields a wait for somebody who waits for them."""
+        with self.engine.begin() as connection:
+            lock_contact(connection, account, "phone")
+            self.release = connection.commit
+
+            def wait() -> None:
+                query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory'"
+                deadline = time.monotonic() + 60
+                while not self.one(query):
+                    assert time.monotonic() < deadline, "nobody waits"
+
+            yield wait
 
     def everything(self, *but: str) -> dict[str, Sequence[tuple[Any, ...]]]:
         """Return the whole database, to see that nothing changed; feeds are the diary of imports."""

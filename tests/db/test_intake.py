@@ -2,6 +2,7 @@
 
 import re
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from benchmarks.intake import ledger_rows
-from db.intake import Imported, Order, import_files, mark_told, untold_cases
+from db.intake import Imported, Kind, Order, import_files, mark_told, untold_cases
 from db.intake_rows import IntakeError
 from tests.db.conftest import AT, LEDGER_HEAD, Ledger
 
@@ -395,8 +396,10 @@ def test_phones_and_emails_take_their_standard_form(ledger: Ledger) -> None:
 def test_a_zone_that_the_person_confirmed_outlives_a_file(ledger: Ledger) -> None:
     ledger.accounts(wide(), head=WIDE)
     ledger.run("UPDATE parties SET timezone = 'America/Denver', timezone_source = 'confirmed'")
-    ledger.accounts(wide(), head=WIDE)
-    assert ledger.rows("SELECT timezone, timezone_source FROM parties") == [("America/Denver", "confirmed")]
+    ledger.accounts(wide(name="Ann New"), head=WIDE)
+    assert ledger.rows("SELECT name, timezone, timezone_source FROM parties") == [
+        ("Ann New", "America/Denver", "confirmed")
+    ]
 
 
 # --- full files ---------------------------------------------------------------------------------------------------
@@ -521,6 +524,35 @@ def test_more_open_cases_than_postgresql_has_locks_for_are_merged_in_chunks(
     assert locked == [2, 2, 2, 2, 1]
     assert len(done.changed) == 9
     assert ledger.one("SELECT count(*) FROM dues WHERE amount = 1100") == 9
+
+
+def test_a_case_that_is_opened_while_its_account_is_merged_is_told(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger.accounts(wide(), head=WIDE)
+    monkeypatch.setattr("db.intake._Merger._say_suspended", lambda _: ledger.open())
+    done = ledger.accounts(wide(amount="11.00"), head=WIDE)
+    assert done.changed == ["A000000001/1"]
+    assert list(untold_cases(ledger.engine).values()) == [("A000000001/1",)]
+
+
+@pytest.mark.parametrize("kind", ["ledger", "payments", "contacts", "parties"])
+def test_an_import_waits_for_a_contact_that_is_being_decided(ledger: Ledger, kind: Kind) -> None:
+    texts = {
+        "ledger": f"{WIDE}\n{wide(disputed='yes')}\n",
+        "payments": "payment_id,account_id,amount,currency,paid_on\nP1,B1,10,USD,2026-03-05\n",
+        "contacts": "person,kind,value,consent\nK2,phone,+13125550100,withdrawn\n",
+        "parties": "account,person,role\nB1,C1,attorney\n",
+    }
+    ledger.accounts(wide(), head=WIDE)
+    (case,) = ledger.open().cases
+    before = ledger.everything()
+    with ledger.decides(case.state.account_key) as waiting, ThreadPoolExecutor(1) as pool:
+        importing = pool.submit(ledger.take, kind, texts[kind])
+        waiting()
+        assert ledger.everything() == before
+        ledger.release()
+        assert importing.result(timeout=60).changed == [case.state.case_key]
 
 
 # --- payments -----------------------------------------------------------------------------------------------------

@@ -155,6 +155,21 @@ def test_the_same_reversal_from_everywhere_at_once_counts_once(ledger: Ledger) -
     assert facts(ledger, account).past_due == 10_000
 
 
+@pytest.mark.parametrize("act", [pay, take_back])
+def test_money_waits_for_a_contact_that_is_being_decided(ledger: Ledger, act: Callable[..., Posted]) -> None:
+    account = ledger.loan()
+    (case,) = ledger.open().cases
+    if act is take_back:
+        pay(ledger, account)
+    entries = ledger.one("SELECT count(*) FROM ledger_entries")
+    with ledger.decides(account) as waiting, ThreadPoolExecutor(1) as pool:
+        posting = pool.submit(act, ledger, account)
+        waiting()
+        assert ledger.one("SELECT count(*) FROM ledger_entries") == entries
+        ledger.release()
+        assert posting.result(timeout=60).case_key == case.state.case_key
+
+
 def test_whoever_posts_is_told_what_is_in_flight(ledger: Ledger) -> None:
     account, other = ledger.loan(), ledger.loan("L2")
     cases = [case.state.case_key for case in ledger.open().cases]
