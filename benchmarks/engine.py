@@ -21,6 +21,8 @@ from temporalio.worker import Worker
 
 from activities.opening import OpeningActivities
 from activities.providers.sandbox import SandboxProvider
+from activities.rule_facts import Rules
+from activities.rulebook import read_rulebook
 from activities.wording import Wording
 from benchmarks import bare
 from db.engine import make_engine
@@ -29,12 +31,12 @@ from db.migrate import upgrade
 from db.settings import put_in_force, set_clock
 from domain.clock import BusinessClock
 from domain.codes import AUTOMATED_CHANNELS
-from domain.gate import LedgerGate
+from domain.rule_gate import RuleGate
 from domain.strategy_file import parse_strategy
 from runtime.client import connect
 from runtime.logs import configure
 from runtime.servers import Servers
-from runtime.work import TEMPLATES
+from runtime.work import RULES, TEMPLATES
 from runtime.worker import Parts, Workers, sandbox
 from settings import Settings
 
@@ -73,10 +75,10 @@ async def _bare(client: Client, steps: int, prefix: str) -> float:
 async def _cases(engine: Engine, opener: OpeningActivities, steps: int, prefix: str, folder: Path) -> float:
     path = folder / f"{prefix}.csv"
     rows = "".join(
-        f"{prefix}{number},{prefix}D{number},loan,USD,100.00,{DUE},+1312555{number:04d},America/Chicago\n"
+        f"{prefix}{number},{prefix}D{number},loan,USD,100.00,{DUE},+1312555{number:04d},America/Chicago,US-IL\n"
         for number in range(CASES)
     )
-    head = "account_id,debtor_id,product,currency,amount,due_date,phone,timezone\n"
+    head = "account_id,debtor_id,product,currency,amount,due_date,phone,timezone,region\n"
     path.write_text(head + rows, encoding="utf-8")
     import_file(engine, Order("ledger", path, ORIGIN - timedelta(days=9)))
     clock = BusinessClock(
@@ -121,7 +123,13 @@ async def main() -> None:
             engine = make_engine(servers.database_url, pool_size=30)
             client = await connect(settings, servers.endpoints)
             carrier = SandboxProvider(engine, None)
-            parts = Parts(engine, dict.fromkeys(AUTOMATED_CHANNELS, carrier), LedgerGate(), Wording(TEMPLATES))
+            parts = Parts(
+                engine,
+                dict.fromkeys(AUTOMATED_CHANNELS, carrier),
+                RuleGate(read_rulebook(RULES)),
+                Wording(TEMPLATES),
+                rules=Rules(),
+            )
             pids = [pid for pid in servers.pids.values() if pid]
             with ThreadPoolExecutor(8) as threads:
                 async with (

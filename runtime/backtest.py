@@ -17,6 +17,7 @@ from sqlalchemy import Engine
 
 from activities.opening import OpeningActivities
 from activities.providers.silent import SilentCarrier
+from activities.rule_facts import Rules
 from activities.wording import Wording
 from db.engine import make_engine
 from db.facts import read_facts
@@ -26,7 +27,9 @@ from db.settings import put_in_force, set_clock
 from domain.calendar import start_of_day
 from domain.clock import BusinessClock
 from domain.codes import AUTOMATED_CHANNELS
+from domain.compliance import RuleBook
 from domain.gate import LedgerGate
+from domain.rule_gate import RuleGate
 from domain.strategy import Strategy
 from runtime.client import connect
 from runtime.servers import Servers
@@ -59,6 +62,10 @@ class Backtest:
     templates: Path
     consolidate: bool = False
     date_format: str | None = None
+    book: RuleBook | None = None
+    """The rule packs; ``None`` runs by the ledger's own rules only."""
+    packs: tuple[str, ...] | None = None
+    """Names the packs in force; ``None`` lets them follow from residence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +121,8 @@ async def run(settings: Settings, test: Backtest, progress: Progress) -> Result:
         parts = Parts(
             engine=engine,
             providers=dict.fromkeys(AUTOMATED_CHANNELS, SilentCarrier()),
-            gate=LedgerGate(),
+            gate=LedgerGate() if test.book is None else RuleGate(test.book),
+            rules=None if test.book is None else Rules(test.packs),
             wording=Wording(test.templates),
             consolidate=test.consolidate,
         )
