@@ -6,7 +6,9 @@ import sys
 import typer
 
 from cli.backtest import backtest
+from cli.explain import explain
 from cli.operations import cases_app, import_lender_files, open_overdue, signal
+from cli.rules import app as rules_app
 from cli.running import demo, up
 from cli.say import run
 from cli.strategy import app as strategy_app
@@ -24,6 +26,8 @@ app.command("open")(open_overdue)
 app.add_typer(cases_app, name="case")
 app.command()(signal)
 app.add_typer(strategy_app, name="strategy")
+rules_app.command()(explain)
+app.add_typer(rules_app, name="rules")
 app.command()(backtest)
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine
 
 from activities.checkpoints import Checkpoint, Place
 from activities.instant import Stopwatch
-from activities.judging import Judge, Matter, Read
+from activities.judging import Judge, Matter, Read, hand_to_person
 from activities.providers.base import AccountLine, Outbound, Provider
 from activities.wording import Worded, Wording, WordingError
 from db.attempts import Attempt, Point, Ruling, Taken, choose_point, read_context, write_decision
@@ -138,6 +138,8 @@ class Admissions:
             if covered:
                 worded, decision, covered = self._worded_for_all(asked, read, worded, decision, covered)
             dispatch = self._write(connection, asked, read, decision, speaks)
+            if decision.verdict is Verdict.REVIEW:
+                hand_to_person(connection, asked.attempt, read, decision)
             if worded is None or read.point is None or decision.verdict is not Verdict.ALLOW or speaks is not None:
                 report = _decided(asked, read, decision, speaks)
                 show(connection, asked, report)

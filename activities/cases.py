@@ -16,7 +16,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.checkpoints import Checkpoint, Place, pass_by
 from activities.instant import Stopwatch
-from activities.judging import Judge, Matter
+from activities.judging import Judge, Matter, hand_to_person
 from activities.signatures import ASK, CLOSE_EPISODE, GIVE_UP, HAND_OVER, RECORD_EVENTS
 from db import work
 from db.attempts import Attempt, Ruling, write_decision, write_judgement
@@ -281,6 +281,8 @@ class CaseActivities:
             engine_now=watch.engine_now,
         )
         write_decision(connection, attempt, ruling)
+        if decision.verdict is Verdict.REVIEW:
+            hand_to_person(connection, attempt, read, decision)
         return decision.rule_ids or ("core.refused",), decision.defer_until
 
     def _place(

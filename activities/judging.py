@@ -13,9 +13,11 @@ from activities.rule_facts import Intent, Rules, facts_for
 from db.attempts import Attempt, Context, Point, choose_point, read_context
 from db.facts import AccountReading, read_account
 from db.person_record import PersonRecord, read_person_record
+from db.record import append_event
 from db.state_reading import read_active
+from db.work import Order, place
 from domain.calendar import local_date, start_of_day
-from domain.codes import CONTACT_POINT_KIND, Channel
+from domain.codes import CONTACT_POINT_KIND, Channel, TaskKind, Verdict
 from domain.gate import Admission, Decision, Gate
 from domain.strategy import Step, Strategy
 
@@ -49,6 +51,28 @@ class Read:
         zone = self.account.facts.zone or "UTC"
         today = local_date(self.now, zone)
         return start_of_day(today, zone), start_of_day(today + timedelta(days=1), zone)
+
+
+def hand_to_person(connection: Connection, attempt: Attempt, read: Read, decision: Decision) -> None:
+    """Have a person look at what the gate would not decide: a review item that names the rule, once an attempt."""
+    facts = read.account.facts
+    first = next((one.rule_id for one in decision.reasons if one.verdict is Verdict.REVIEW), decision.rule_ids[0])
+    order = Order(
+        kind=TaskKind.REVIEW,
+        case_key=attempt.case_key,
+        step=None,
+        attempt_key=f"review/{attempt.key}",
+        party_key=read.account.party_key,
+        creditor=facts.creditor,
+        collector=read.account.collector,
+        reason=first,
+        at=read.now,
+        expires_at=None,
+    )
+    placed = place(connection, order)
+    if placed.created:
+        body = {"item": placed.key, "kind": TaskKind.REVIEW, "attempt": attempt.key, "reason": first}
+        append_event(connection, attempt.case_key, "review_asked", read.now, body)
 
 
 class Judge:

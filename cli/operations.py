@@ -43,7 +43,8 @@ def _running() -> tuple[Settings, Endpoints]:
     return settings, endpoints
 
 
-def _with_engine(act: Callable[[Engine], T]) -> T:
+def with_engine(act: Callable[[Engine], T]) -> T:
+    """Do something with the database of what is running."""
     _, endpoints = _running()
     engine = make_engine(endpoints.database_url)
     try:
@@ -250,7 +251,7 @@ def list_cases(
             )
             return [tuple(row) for row in rows]
 
-    rows = _with_engine(act)
+    rows = with_engine(act)
     if as_json:
         print_json([dict(zip(names, row, strict=True)) for row in rows])
         return
@@ -275,7 +276,7 @@ def _table(names: tuple[str, ...], rows: list[tuple[Any, ...]]) -> Table:
 @plainly
 def show_case(key: Annotated[str, typer.Argument(help="Ours or the lender's.")], as_json: AsJson = False) -> None:
     """Show one case: what the workflow itself says, and its attempts."""
-    case_key = _with_engine(lambda engine: _key_of(engine, key))
+    case_key = with_engine(lambda engine: _key_of(engine, key))
 
     async def ask(client: Client) -> dict[str, Any]:
         answer: dict[str, Any] = await client.get_workflow_handle(f"case/{case_key}").query("status")
@@ -294,7 +295,7 @@ def show_case(key: Annotated[str, typer.Argument(help="Ours or the lender's.")],
             return [tuple(row) for row in rows]
 
     names = ("attempt", "channel", "step", "status", "at", "outcome", "rules")
-    attempts = _with_engine(act)
+    attempts = with_engine(act)
     if as_json:
         print_json({**status, "attempts": [dict(zip(names, row, strict=True)) for row in attempts]})
         return
@@ -317,7 +318,7 @@ def history(key: Annotated[str, typer.Argument(help="Ours or the lender's.")], a
             )
             return [tuple(row) for row in rows]
 
-    rows = _with_engine(act)
+    rows = with_engine(act)
     if as_json:
         print_json([{"seq": s, "at": at, "kind": k, "body": json.loads(b), "hash": h} for s, at, k, b, h in rows])
         return
@@ -349,7 +350,7 @@ def signal(
         parse_message(name, body)
     except RefusedMessageError as error:
         raise UserError(f"--data: {error}; docs/messages.md has an example of {name}") from None
-    case_key = _with_engine(lambda engine: _key_of(engine, key))
+    case_key = with_engine(lambda engine: _key_of(engine, key))
 
     async def send(client: Client) -> None:
         try:

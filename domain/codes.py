@@ -69,6 +69,8 @@ class Purpose(StrEnum):
     SERVICE = "service"
     REQUIRED_NOTICE = "required_notice"
     REPLY = "reply"
+    OPTOUT_CONFIRMATION = "optout_confirmation"
+    VERIFICATION = "verification"
     LOCATE = "locate"
 
 

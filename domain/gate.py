@@ -20,7 +20,27 @@ from domain.strategy import Between
 FEED_RETRY = timedelta(hours=6)
 LONGEST_SEARCH = 1000
 MUST_BE_PAST_DUE = frozenset({Purpose.COLLECT, Purpose.LOCATE})
-PASSES_A_HOLD = frozenset({Purpose.REQUIRED_NOTICE, Purpose.REPLY, Purpose.SERVICE})
+PASSES_A_HOLD = frozenset(Purpose) - {Purpose.COLLECT, Purpose.LOCATE}
+
+
+CORE_RULES = {
+    "core.not-past-due": "nothing is past due",
+    "core.closed": "the case is closed, or will be",
+    "core.hold": "a hold stands",
+    "core.stopped": "what happened to the person or the debt bars this kind of contact",
+    "core.contact-point-held": "the contact point or the channel is on hold",
+    "core.no-contact-point": "there is nowhere to reach the person by this channel",
+    "core.consent-withdrawn": "the person does not want to be reached there",
+    "core.zone-unknown": "the person's time zone is not known",
+    "core.payment-feed-stale": "the payment feed is too old to know what is owed",
+    "core.step-hours": "outside the hours of the step",
+    "core.no-rule-facts": "the rule packs could not be asked",
+    "core.no-release": "no instant satisfies everything together",
+    "core.template": "the template is missing, or may not be used",
+    "core.covered": "another message to this person on this day speaks for it",
+    "core.covering-in-flight": "the message that would speak for it is on its way",
+}
+"""What the ledger's own rules say, in words. The law and the house are in ``policies/rules``."""
 
 
 @dataclass(frozen=True, slots=True)

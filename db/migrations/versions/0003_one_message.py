@@ -15,14 +15,22 @@ STATUSES = (
 )
 
 
+PURPOSES = ("collect", "service", "required_notice", "reply", "optout_confirmation", "verification", "locate")
+
+
+def _listed(values: tuple[str, ...]) -> str:
+    return ", ".join(f"'{value}'" for value in values)
+
+
 def upgrade() -> None:
     op.add_column("cases", sa.Column("next_step", sa.Text()))
     op.add_column("cases", sa.Column("next_channel", sa.Text()))
     op.add_column("attempts", sa.Column("party_reached", sa.Text()))
     op.add_column("attempts", sa.Column("duration_seconds", sa.Integer()))
     op.drop_constraint(op.f("ck_attempts_status"), "attempts", type_="check")
-    listed = ", ".join(f"'{one}'" for one in STATUSES)
-    op.create_check_constraint(op.f("ck_attempts_status"), "attempts", f"status IN ({listed})")
+    op.create_check_constraint(op.f("ck_attempts_status"), "attempts", f"status IN ({_listed(STATUSES)})")
+    op.drop_constraint(op.f("ck_attempts_purpose"), "attempts", type_="check")
+    op.create_check_constraint(op.f("ck_attempts_purpose"), "attempts", f"purpose IN ({_listed(PURPOSES)})")
     op.create_index(
         "ix_attempts_party",
         "attempts",
