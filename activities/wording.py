@@ -135,7 +135,7 @@ class Wording:
         asked = file.piece.purpose.actor
         if asked is not None and (asked == "third_party_collector") != bool(values.get("third_party")):
             raise WordingError(f"{name}: is for {asked} only [wording.header]")
-        if file.piece.channel == "voice":
+        if file.piece.channel == "voice" and values.get("third_party"):
             for needed in sorted(NEEDED_FOR_VOICE & file.names):
                 if not values.get(needed):
                     raise WordingError(f"{name}: needs {needed} [wording.limited-content]")
@@ -155,7 +155,7 @@ class Wording:
         if piece.markup and piece.channel == "email" and not self._is_there(piece.file.replace(".html.j2", ".j2")):
             yield TemplateMistake(piece.file, 1, "wording.html", "has no plain text beside it")
         rendered: list[Rendered] = []
-        for example in examples(piece.language, party, with_bare=piece.channel != "voice"):
+        for example in examples(piece.language, party, piece.channel):
             try:
                 one = self.sample(file, example)
                 hostile = file.words(example.hostile_values) if piece.markup else ""

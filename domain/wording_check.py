@@ -106,7 +106,7 @@ class Rendered:
         """Return the line of the template for a place in the text; the last one for its end."""
         if not self.lines:
             return 1
-        return self.lines[min(offset, len(self.lines) - 1)]
+        return self.lines[min(max(offset, 0), len(self.lines) - 1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,10 +199,14 @@ class Judge:
 
     def _by_rules(self, piece: Piece, one: Rendered) -> Iterator[tuple[int, str, str]]:
         checks = self.rules_for(piece, one.example)
-        texts = [one.text, visible_text(one.text)] if piece.markup else [one.text]
-        for text in texts:
-            for hit in check_text(checks, text, piece.language):
-                yield one.line_at(hit.offset), hit.rule_id, hit.what
+        found = check_text(checks, one.text, piece.language)
+        if piece.markup:
+            known = {hit.rule_id for hit in found}
+            found += [
+                hit for hit in check_text(checks, visible_text(one.text), piece.language) if hit.rule_id not in known
+            ]
+        for hit in found:
+            yield one.line_at(hit.offset), hit.rule_id, hit.what
 
     def _by_form(self, piece: Piece, one: Rendered) -> Iterator[tuple[int, str, str]]:
         text = visible_text(one.text) if piece.markup else one.text

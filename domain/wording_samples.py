@@ -18,7 +18,7 @@ VARIABLES: Mapping[str, str] = MappingProxyType(
         "creditor_name": "who is owed",
         "collector_name": "who writes: the collector, or the creditor itself",
         "caller_name": "name used where others may listen; it must not tell that debts are collected",
-        "contact_person": "a natural person whom to ask for",
+        "contact_person": "a natural person whom to ask for, may be empty",
         "call_back_number": "telephone number, may be empty",
         "postal_address": "where letters reach us, on one line, may be empty",
         "recipient_name": "name of the person written to, may be empty",
@@ -32,6 +32,7 @@ VARIABLES: Mapping[str, str] = MappingProxyType(
 OPTIONAL: Mapping[str, object] = MappingProxyType(
     {
         "call_back_number": "",
+        "contact_person": "",
         "postal_address": "",
         "recipient_name": "",
         "pay_link": "",
@@ -41,7 +42,7 @@ OPTIONAL: Mapping[str, object] = MappingProxyType(
 )
 """Variables that may have nothing to say, and what they hold then: every template is tried with and without them."""
 NEEDED_FOR_VOICE = frozenset({"caller_name", "contact_person", "call_back_number"})
-"""What a call-back needs: a template for calls that uses one of these is not spoken while it is empty."""
+"""What a collector's message left on a machine needs: one that uses these is not spoken while one is empty."""
 OF_THE_DEBT = frozenset(
     {
         "amount",
@@ -52,8 +53,6 @@ OF_THE_DEBT = frozenset(
         "creditor_name",
         "collector_name",
         "pay_link",
-        "third_party",
-        "first_communication",
         "validation_ends_on",
         "itemization",
     }
@@ -149,12 +148,15 @@ class Example:
         return hostile
 
 
-def examples(language: str, third_party: bool | None, *, with_bare: bool) -> Iterator[Example]:
-    """Return every combination for a language; ``third_party`` ``None`` means both."""
+def examples(language: str, third_party: bool | None, channel: str) -> Iterator[Example]:
+    """Return every combination for a language; ``third_party`` ``None`` means both.
+
+    A collector's call always says whom to call back and where.
+    """
     for party in (False, True) if third_party is None else (third_party,):
         for first in (True, False):
             for several in (False, True):
-                for bare in (False, True) if with_bare else (False,):
+                for bare in (False,) if party and channel == "voice" else (False, True):
                     yield Example(language, several, party, first, bare)
 
 
@@ -171,5 +173,4 @@ def completed(values: Mapping[str, object]) -> dict[str, object]:
     whole["accounts"] = whole.get("accounts") or [own]
     # A collector's own name may tell what it does, so it is not taken for a name that others may hear.
     whole.setdefault("caller_name", "" if whole.get("third_party") else whole.get("collector_name", ""))
-    whole.setdefault("contact_person", "")
     return whole
