@@ -32,20 +32,27 @@ class HoldOrder:
 
 
 def place_hold(connection: Connection, order: HoldOrder) -> str | None:
-    """Place a hold once (by event id); return its key, or ``None`` if it stood already or would be over at once."""
+    """Place a hold once (by event id); return its key, or ``None`` if it stood already or would be over at once.
+
+    A hold on a contact point that nobody knows holds the account: it was asked for, and where is not guessed.
+    """
     if order.until_at is not None and order.until_at <= order.from_at:
         return None
     whose_debtor = order.scope is HoldScope.DEBTOR
+    point = connection.exec_driver_sql(
+        "SELECT key FROM contact_points WHERE key = %s", (order.contact_point_key,)
+    ).scalar_one_or_none()
+    scope = HoldScope.ACCOUNT if order.scope is HoldScope.NUMBER and point is None else order.scope
     return connection.exec_driver_sql(
         "INSERT INTO holds (reason, scope, debtor_key, account_key, contact_point_key, channel, part_amount, from_at, "
         "until_at, placed_by, note_ref, event_id) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) "
         "ON CONFLICT (event_id) DO NOTHING RETURNING key",
         (
             order.reason,
-            order.scope,
+            scope,
             order.debtor_key if whose_debtor else None,
             None if whose_debtor else order.account_key,
-            order.contact_point_key,
+            point,
             order.channel,
             order.part_amount,
             order.from_at,
