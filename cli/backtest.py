@@ -37,6 +37,11 @@ def backtest(
     """Run the real workflow over a past ledger in virtual time and write every contact it would have made."""
     if consolidate not in {"on", "off"}:
         raise UserError(f"--consolidate {consolidate}: is neither 'on' nor 'off'")
+    for name, path in (("--ledger", ledger), ("--payments", payments)):
+        if not path.is_file():
+            raise UserError(f"{name} {path}: no such file")
+    if to.is_dir():
+        raise UserError(f"--out {to}: is a folder; name a file")
     if not to.parent.is_dir():
         raise UserError(f"--out {to}: there is no folder {to.parent}")
     settings = load_settings()
@@ -46,7 +51,7 @@ def backtest(
         ledger, payments, load_strategy(strategy), to, TEMPLATES, consolidate == "on", date_format, book, packs
     )
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=err, transient=True) as bar:
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
         task = bar.add_task("starting", total=None)
 
         def say(what: str, done: int, total: int) -> None:

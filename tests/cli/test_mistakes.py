@@ -11,6 +11,7 @@ from tests.cli.conftest import Command
 
 ROOT = Path(__file__).resolve().parents[2]
 STANDARD = "policies/strategies/standard.yaml"
+FILES = f"--ledger {STANDARD} --payments {STANDARD}"
 NAMES = ("up", "demo", "import", "open", "case", "signal", "strategy", "backtest")
 
 WRONG: list[tuple[str, int, str]] = [
@@ -43,13 +44,25 @@ WRONG: list[tuple[str, int, str]] = [
     (f"strategy show {STANDARD} --zone Mars", 1, "--zone Mars: no IANA time zone"),
     (f"strategy show {STANDARD} --due-on 5.1.2026", 2, "Invalid value for '--due-on'"),
     ("backtest", 2, "Missing option '--ledger'"),
-    (f"backtest --ledger l --payments p --strategy {STANDARD} --out o --rules on", 1, "--rules"),
     (
-        f"backtest --ledger l --payments p --strategy {STANDARD} --out gone/o.csv",
+        f"backtest --ledger gone.csv --payments gone.csv --strategy {STANDARD} --out o.csv",
         1,
-        "--out gone/o.csv: there is no folder",
+        "--ledger gone.csv: no such file",
     ),
-    ("backtest --ledger l --payments p --strategy gone.yaml --out o.csv", 1, "gone.yaml: no readable strategy file"),
+    (
+        f"backtest --ledger {STANDARD} --payments gone --strategy {STANDARD} --out o.csv",
+        1,
+        "--payments gone: no such file",
+    ),
+    (f"backtest {FILES} --strategy {STANDARD} --out gone/o.csv", 1, "--out gone/o.csv: there is no folder gone"),
+    (f"backtest {FILES} --strategy {STANDARD} --out policies", 1, "--out policies: is a folder"),
+    (f"backtest {FILES} --strategy {STANDARD} --out o.csv --consolidate maybe", 1, "--consolidate maybe: is neither"),
+    (
+        f"backtest {FILES} --strategy {STANDARD} --out o.csv --rules nowhere",
+        1,
+        "--rules nowhere: no pack called nowhere",
+    ),
+    (f"backtest {FILES} --strategy gone.yaml --out o.csv", 1, "gone.yaml: no readable strategy file"),
     ("demo --days 0", 2, "Invalid value for '--days'"),
     ("demo --seed x", 2, "Invalid value for '--seed'"),
 ]

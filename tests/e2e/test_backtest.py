@@ -15,7 +15,7 @@ import pytest
 from tests.e2e.backtest_oracle import AGES, differences, expected, invoices, rows_of
 
 ROOT = Path(__file__).resolve().parents[2]
-INVOICES = 100
+INVOICES = 70
 
 
 @pytest.fixture(scope="module")
