@@ -7,13 +7,12 @@ never raised: a case must survive every message.
 
 import hashlib
 import json
-from datetime import date
 from typing import Annotated, Any
 
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError, model_validator
 
 from domain.codes import Channel, CloseReason, HoldReason, HoldScope, Reached
-from domain.message import Code, CurrencyCode, Message, MinorUnits, Reference
+from domain.message import Code, CurrencyCode, Day, Instant, Message, MinorUnits, Reference
 from domain.state_messages import STATE_MESSAGES
 
 LONGEST_BODY = 16_384
@@ -26,7 +25,7 @@ class RecordPayment(Message):
     payment_id: Reference
     amount: MinorUnits
     currency: CurrencyCode
-    paid_on: date | None = None
+    paid_on: Day | None = None
 
 
 class ReversePayment(Message):
@@ -46,7 +45,7 @@ class WorkOutcome(Message):
     disposition: Code
     amount: MinorUnits | None = None
     currency: CurrencyCode | None = None
-    promised_on: date | None = None
+    promised_on: Day | None = None
     recording_ref: Reference | None = None
     note_ref: Reference | None = None
 
@@ -65,7 +64,7 @@ class RecordCallOutcome(WorkOutcome):
     """An agent's call, from a work item or made outside of one."""
 
     duration_seconds: Annotated[int, Field(ge=0, le=86_400)] = 0
-    callback_at: AwareDatetime | None = None
+    callback_at: Instant | None = None
 
 
 class RecordVisitOutcome(WorkOutcome):
@@ -87,7 +86,7 @@ class RecordLegalUpdate(Message):
 class Pause(Message):
     """Suspend outreach for this account until resumed, or until an instant."""
 
-    until: AwareDatetime | None = None
+    until: Instant | None = None
 
 
 class Resume(Message):
@@ -99,7 +98,7 @@ class PlaceHold(Message):
 
     reason: HoldReason
     scope: HoldScope = HoldScope.ACCOUNT
-    until: AwareDatetime | None = None
+    until: Instant | None = None
     channel: Channel | None = None
     contact_point: Reference | None = None
     part_amount: MinorUnits | None = None
@@ -158,7 +157,7 @@ class LedgerChanged(Message):
 class YourTurn(Message):
     """Internal, on a logical clock whose cases take turns: act on what is due by ``at``."""
 
-    at: AwareDatetime
+    at: Instant
 
 
 MESSAGES: dict[str, type[Message]] = {

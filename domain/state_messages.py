@@ -7,10 +7,10 @@ goes into the event's detail as it is.
 from datetime import date, datetime, timedelta
 from typing import Any, ClassVar, Literal
 
-from pydantic import AwareDatetime, model_validator
+from pydantic import model_validator
 
 from domain.codes import Channel
-from domain.message import Code, Message, MinorUnits, Reference, TimeOfDay
+from domain.message import Code, Day, Instant, Message, MinorUnits, Reference, TimeOfDay
 from domain.state_events import StateKind, StateScope, Told
 
 Form = Literal["oral", "letter", "email", "portal", "sms"]
@@ -100,7 +100,7 @@ class InconvenientTime(AboutPerson):
     starts: TimeOfDay
     ends: TimeOfDay
     days: tuple[Weekday, ...] = ()
-    until: AwareDatetime | None = None
+    until: Instant | None = None
 
 
 class InconvenientPlace(AboutPerson):
@@ -109,7 +109,7 @@ class InconvenientPlace(AboutPerson):
     kind_of = StateKind.INCONVENIENT_PLACE
     place: Code
     contact_point: Reference | None = None
-    until: AwareDatetime | None = None
+    until: Instant | None = None
 
 
 class CeaseCommunication(AboutAccount):
@@ -144,7 +144,7 @@ class BankruptcyFiled(AboutPerson):
 
     kind_of = StateKind.BANKRUPTCY_FILED
     chapter: Code | None = None
-    filed_on: date | None = None
+    filed_on: Day | None = None
     court_ref: Reference | None = None
 
 
@@ -166,7 +166,7 @@ class Deceased(AboutPerson):
     """The person died."""
 
     kind_of = StateKind.DECEASED
-    died_on: date | None = None
+    died_on: Day | None = None
 
 
 class NoCapacity(AboutPerson):
@@ -174,7 +174,7 @@ class NoCapacity(AboutPerson):
 
     kind_of = StateKind.NO_CAPACITY
     reason: Literal["minor", "no_capacity"]
-    until: AwareDatetime | None = None
+    until: Instant | None = None
 
 
 class Dispute(AboutAccount):
@@ -224,14 +224,14 @@ class MilitaryService(AboutPerson):
     """Active duty; ``until`` includes the tail the law adds."""
 
     kind_of = StateKind.MILITARY
-    until: AwareDatetime | None = None
+    until: Instant | None = None
 
 
 class Hardship(AboutPerson):
     """Cannot pay as agreed; a plan is being sought."""
 
     kind_of = StateKind.HARDSHIP
-    until: AwareDatetime | None = None
+    until: Instant | None = None
 
 
 class BreathingSpaceStart(AboutPerson):
@@ -239,8 +239,8 @@ class BreathingSpaceStart(AboutPerson):
 
     kind_of = StateKind.BREATHING_SPACE_START
     kind: Literal["standard", "mental_health_crisis"]
-    start: date
-    treatment_ended: date | None = None
+    start: Day
+    treatment_ended: Day | None = None
 
     def _more(self) -> dict[str, Any]:
         if self.kind == "standard":
@@ -252,13 +252,13 @@ class BreathingSpaceEnd(AboutPerson):
     """The moratorium was cancelled, or the treatment behind it ended."""
 
     kind_of = StateKind.BREATHING_SPACE_END
-    treatment_ended: date | None = None
+    treatment_ended: Day | None = None
 
     def _more(self) -> dict[str, Any]:
         return {"until_on": _after_treatment(self.treatment_ended)}
 
 
-def _after_treatment(ended: date | None) -> date | None:
+def _after_treatment(ended: Day | None) -> date | None:
     return None if ended is None else ended + timedelta(days=_CRISIS_DAYS + 1)
 
 
@@ -297,14 +297,14 @@ class EmployerProhibits(AboutPerson):
     kind_of = StateKind.EMPLOYER_PROHIBITS
     contact_point: Reference | None = None
     form: Form = "oral"
-    until: AwareDatetime | None = None
+    until: Instant | None = None
 
 
 class TimeBarred(StateEvent):
     """The period in which the debt may be sued for is over."""
 
     kind_of = StateKind.TIME_BARRED
-    since: date | None = None
+    since: Day | None = None
 
 
 class ConsentGiven(AboutPerson):
@@ -319,7 +319,7 @@ class ConsentGiven(AboutPerson):
     given_to: Literal["collector", "creditor"] = "collector"
     evidence: Reference | None = None
     written: bool = False
-    until: AwareDatetime | None = None
+    until: Instant | None = None
 
     @model_validator(mode="after")
     def _exact(self) -> "ConsentGiven":
@@ -344,14 +344,14 @@ class Disaster(AboutPerson):
     """Flood, fire, earthquake: outreach rests."""
 
     kind_of = StateKind.DISASTER
-    until: AwareDatetime | None = None
+    until: Instant | None = None
 
 
 class Bereavement(AboutPerson):
     """Somebody close to the person died: outreach rests."""
 
     kind_of = StateKind.BEREAVEMENT
-    until: AwareDatetime | None = None
+    until: Instant | None = None
 
 
 class UnclearReply(StateEvent):
