@@ -14,6 +14,7 @@ from activities.checkpoints import Checkpoint, Place, pass_by
 from activities.instant import Stopwatch
 from activities.search_attributes import CREDITOR, DEBTOR_KEY, STRATEGY
 from activities.signatures import CASES_QUEUE, OPEN_PAGE
+from activities.telling import tell_untold
 from db.opening import Page, mark_open, open_keys, open_page, pending_openings, restarts
 from db.settings import in_force, read_clock
 from db.strategies import StrategyBook
@@ -43,6 +44,7 @@ class OpeningActivities:
         started = 0
         if not request.after:
             started += await self._start_all(await asyncio.to_thread(pending_openings, self._engine, 1000))
+            await tell_untold(self._engine, self._client)
             if request.restart_missing:
                 started += await self._restart_missing(at)
         page = await self.open_at(at, request.after)

@@ -16,9 +16,10 @@ from sqlalchemy import Engine
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.telling import tell_untold
 from cli.say import MISTAKES_SHOWN, UserError, err, out, plainly, print_json
 from db.engine import make_engine
-from db.intake import Imported, Kind, Order, import_files, mark_told, untold_cases
+from db.intake import Imported, Kind, Order, import_files, untold_cases
 from domain.calendar import start_of_day
 from domain.messages import MESSAGES, RefusedMessageError, parse_message
 from domain.money import parse_amount
@@ -141,26 +142,13 @@ async def _tell_untold(settings: Settings, endpoints: Endpoints, engine: Engine)
     if not untold:
         return
     try:
-        client = await connect(settings, endpoints)
-        for name, keys in untold.items():
-            slots = asyncio.Semaphore(TOLD_AT_ONCE)
-            await asyncio.gather(*(_tell(client, key, name, slots) for key in keys))
-            await asyncio.to_thread(mark_told, engine, name, keys)
+        await tell_untold(engine, await connect(settings, endpoints))
     except (NotRunning, RPCError):
         count = len({key for keys in untold.values() for key in keys})
         raise UserError(
             f"everything above is imported, but {count} open cases could not be told: Temporal does not answer; "
             f"`import` or `open` tells them when it does"
         ) from None
-
-
-async def _tell(client: Client, key: str, name: str, slots: asyncio.Semaphore) -> None:
-    async with slots:
-        try:
-            await client.get_workflow_handle(f"case/{key}").signal("ledger_changed", {"event_id": f"{name}/{uuid4()}"})
-        except RPCError as error:
-            if error.status is not RPCStatusCode.NOT_FOUND:
-                raise
 
 
 def _report(imported: list[Imported], *, as_json: bool) -> None:
