@@ -12,6 +12,7 @@ from cli.rules import app as rules_app
 from cli.running import demo, up
 from cli.say import run
 from cli.strategy import app as strategy_app
+from cli.templates import app as templates_app
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -26,6 +27,7 @@ app.command("open")(open_overdue)
 app.add_typer(cases_app, name="case")
 app.command()(signal)
 app.add_typer(strategy_app, name="strategy")
+app.add_typer(templates_app, name="templates")
 rules_app.command()(explain)
 app.add_typer(rules_app, name="rules")
 app.command()(backtest)

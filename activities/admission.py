@@ -152,8 +152,7 @@ class Admissions:
     # --- deciding -----------------------------------------------------------------------------------------------
 
     def _decide(self, asked: Question, read: Read, worded: Worded | None, speaks: Cover | None) -> Decision:
-        content = None if worded is None else f"{worded.subject}\n{worded.body}".strip()
-        decision = self._judge.decide(asked.matter, read, content=content)
+        decision = self._judge.decide(asked.matter, read, worded=worded)
         if worded is None and read.point is not None and decision.verdict is Verdict.ALLOW:
             return Decision(Verdict.REVIEW, (TEMPLATE,), packs=decision.packs)
         if speaks is None or not HARD.isdisjoint(decision.rule_ids):
@@ -272,6 +271,7 @@ class Admissions:
             "recipient_name": point.name,
             "pay_link": "",
             "third_party": facts.actor == "third_party_collector",
+            "first_communication": read.record is None or read.record.is_first(asked.attempt.account_key),
         }
         try:
             return self._wording.render(step.template or step.id, step.via, point.language or facts.language, values)
@@ -335,9 +335,10 @@ def _message(
         party_key=point.party_key,
         recipient=point.value,
         recipient_name=point.name,
-        language=point.language or facts.language or "en",
+        language=worded.language,
         subject=worded.subject,
         body=worded.body,
+        html=worded.html,
         accounts=(own, *lines),
         step=asked.step.id,
         try_no=attempt.try_no,

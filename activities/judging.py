@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from activities.rule_facts import Intent, Rules, facts_for
+from activities.wording import Worded
 from db.attempts import Attempt, Context, Point, choose_point, read_context
 from db.facts import AccountReading, read_account
 from db.person_record import PersonRecord, read_person_record
@@ -123,7 +124,7 @@ class Judge:
         matter: Matter,
         read: Read,
         *,
-        content: str | None = None,
+        worded: Worded | None = None,
         accounts: Sequence[str] = (),
         visitors: int = VISITORS,
     ) -> Decision:
@@ -139,8 +140,8 @@ class Judge:
                 role=step.to.role,
                 point_key=point.key,
                 consent=point.consent,
-                language=point.language or read.account.facts.language,
-                content=content,
+                language=worded.language if worded is not None else point.language or read.account.facts.language,
+                content=None if worded is None else worded.content,
                 accounts=tuple(accounts),
                 visitors=visitors if visit else None,
                 recorded=True if visit or step.via is Channel.CALL else None,

@@ -95,7 +95,12 @@ class PersonRecord:
     debtor_deceased_on: date | None
     phones: tuple[str, ...]
     past: tuple[PastContact, ...]
+    """Oldest first."""
     told: tuple[Standing, ...]
+
+    def is_first(self, account_key: str) -> bool:
+        """Whether nothing was ever said about an account."""
+        return not any(account_key in one.accounts for one in self.past)
 
 
 def read_person_record(

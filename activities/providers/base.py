@@ -45,6 +45,8 @@ class Outbound:
     """Business instant of the dispatch."""
     latest: datetime | None = None
     """After this business instant it must not be delivered any more (quiet hours)."""
+    html: str = ""
+    """The words once more for readers of HTML, where the template has such a form."""
 
 
 @dataclass(frozen=True, slots=True)

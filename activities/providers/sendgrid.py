@@ -138,7 +138,7 @@ class SendGridEmail:
         mail.subject = _line(message.subject)
         mail.add_personalization(person)
         mail.add_content(Content("text/plain", message.body))
-        mail.add_content(Content("text/html", html_of(message.body, message.language)))
+        mail.add_content(Content("text/html", message.html or html_of(message.body, message.language)))
         for name, value in self._unsubscribe_headers(message.attempt_key).items():
             mail.add_header(Header(name, value))
         mail.add_category(Category("dunlin"))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.backtest_oracle import AGES, differences, expected, invoices, rows_of
+from tests.e2e.backtest_oracle import AGES, consolidated_differences, differences, expected, invoices, rows_of
 
 ROOT = Path(__file__).resolve().parents[2]
 INVOICES = 70
@@ -56,11 +56,11 @@ def files(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
     return written
 
 
-def _run(files: tuple[Path, Path], out: Path) -> dict[str, object]:
+def _run(files: tuple[Path, Path], out: Path, *, consolidate: str = "off") -> dict[str, object]:
     ledger, payments = files
     command = [
         sys.executable, "starter.py", "backtest", "--ledger", str(ledger), "--payments", str(payments),
-        "--strategy", "policies/strategies/invoice-reminders.yaml", "--rules", "off", "--consolidate", "off",
+        "--strategy", "policies/strategies/invoice-reminders.yaml", "--rules", "off", "--consolidate", consolidate,
         "--out", str(out), "--json",
     ]  # fmt: skip
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=150, check=False)
@@ -90,3 +90,24 @@ def test_a_backtest_makes_every_contact_it_must_and_no_other_and_the_same_file_t
     assert figures["rows_left_out"] == 0
     _run(files, second)
     assert first.read_bytes() == second.read_bytes()
+
+
+def test_consolidated_every_debtor_gets_one_message_on_each_day_on_which_an_account_is_due_one(
+    files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    ledger, payments = files
+    rows = rows_of(ledger)
+    together = tmp_path / "together.csv"
+    with together.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        for number, row in enumerate(rows):  # every second invoice falls due with the one before it
+            before = rows[number - 1]
+            same = number % 2 == 1 and before["debtor_id"] == row["debtor_id"]
+            writer.writerow({**row, "due_date": before["due_date"]} if same else row)
+    out = tmp_path / "sends.csv"
+    figures = _run((together, payments), out, consolidate="on")
+    assert consolidated_differences(together, payments, out) == []
+    due = sum(len(one.contacts()) for one in invoices(together, payments))
+    assert isinstance(figures["contacts"], int)
+    assert figures["contacts"] < due
