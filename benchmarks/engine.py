@@ -40,7 +40,7 @@ from runtime.work import RULES, TEMPLATES
 from runtime.worker import Parts, Workers, sandbox
 from settings import Settings
 
-CASES, ROUNDS, AT_ONCE = 150, 4, 16
+ROUNDS, AT_ONCE = 5, 16
 DUE = date(2026, 3, 2)
 ORIGIN = datetime(2026, 3, 3, 6, tzinfo=UTC)
 DAYS = (1, 3, 7, 14, 30)
@@ -55,7 +55,7 @@ def _strategy(steps: int) -> str:
     return "\n".join((f"name: bench-{steps}", "version: 1", "segment: {}", "at_end: wait", "steps:", *lines))
 
 
-async def _bare(client: Client, steps: int, prefix: str) -> float:
+async def _bare(client: Client, cases: int, steps: int, prefix: str) -> float:
     bare.done = 0
     began = time.perf_counter()
     slots = asyncio.Semaphore(AT_ONCE)
@@ -66,17 +66,17 @@ async def _bare(client: Client, steps: int, prefix: str) -> float:
                 "bare_case", steps, id=f"{prefix}/{number}", task_queue=bare.QUEUE, request_eager_start=True
             )
 
-    await asyncio.gather(*(start(number) for number in range(CASES)))
-    while bare.done < CASES * steps:
+    await asyncio.gather(*(start(number) for number in range(cases)))
+    while bare.done < cases * steps:
         await asyncio.sleep(0.01)
     return time.perf_counter() - began
 
 
-async def _cases(engine: Engine, opener: OpeningActivities, steps: int, prefix: str, folder: Path) -> float:
+async def _cases(engine: Engine, opener: OpeningActivities, cases: int, steps: int, prefix: str, folder: Path) -> float:
     path = folder / f"{prefix}.csv"
     rows = "".join(
         f"{prefix}{number},{prefix}D{number},loan,USD,100.00,{DUE},+1312555{number:04d},America/Chicago,US-IL\n"
-        for number in range(CASES)
+        for number in range(cases)
     )
     head = "account_id,debtor_id,product,currency,amount,due_date,phone,timezone,region\n"
     path.write_text(head + rows, encoding="utf-8")
@@ -96,7 +96,7 @@ async def _cases(engine: Engine, opener: OpeningActivities, steps: int, prefix: 
     await opener.open_at(ORIGIN)
     while True:
         with engine.connect() as connection:
-            if connection.exec_driver_sql(query, (f"{prefix}%",)).scalar_one() >= CASES * steps:
+            if connection.exec_driver_sql(query, (f"{prefix}%",)).scalar_one() >= cases * steps:
                 return time.perf_counter() - began
         await asyncio.sleep(0.05)
 
@@ -148,20 +148,20 @@ async def main() -> None:
 
 
 async def _measure(engine: Engine, client: Client, folder: Path, pids: list[int]) -> None:
-    opener = OpeningActivities(engine, client, page_size=CASES * 2)
-    for title, steps in (("first contact (open, contact, park)", 1), ("ladder of five steps", 5)):
+    opener = OpeningActivities(engine, client, page_size=500)
+    for title, cases, steps in (("first contact (open, contact, park)", 150, 1), ("ladder of five steps", 50, 5)):
         ratios, rates, cpu = [], [], []
         for number in range(ROUNDS + 1):
-            a = await _bare(client, steps, f"bare-{steps}-{number}")
+            a = await _bare(client, cases, steps, f"bare-{steps}-{number}")
             before = _cpu(pids)
-            b = await _cases(engine, opener, steps, f"b{steps}r{number}x", folder)
+            b = await _cases(engine, opener, cases, steps, f"b{steps}r{number}x", folder)
             after = _cpu(pids)
             if number == 0:
                 continue  # warm-up
             ratios.append(a / b)
-            rates.append((CASES * steps / a, CASES * steps / b))
-            cpu.append([1000 * (late - early) / (CASES * steps) for early, late in zip(before, after, strict=True)])
-        print(f"{title}: {CASES} cases, {ROUNDS} rounds in turns")
+            rates.append((cases * steps / a, cases * steps / b))
+            cpu.append([1000 * (late - early) / (cases * steps) for early, late in zip(before, after, strict=True)])
+        print(f"{title}: {cases} cases, {ROUNDS} rounds in turns")
         print(f"  bare engine   {statistics.median(rate[0] for rate in rates):7.1f} contacts/s")
         print(f"  Dunlin        {statistics.median(rate[1] for rate in rates):7.1f} contacts/s")
         print(f"  ratio         {statistics.median(ratios):7.2f}  (from {min(ratios):.2f} to {max(ratios):.2f})")
