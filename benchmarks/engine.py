@@ -21,16 +21,18 @@ from temporalio.worker import Worker
 
 from activities.opening import OpeningActivities
 from activities.providers.sandbox import SandboxProvider
-from activities.rule_facts import Rules
+from activities.rule_facts import Rules, facts_for
 from activities.rulebook import read_rulebook
 from activities.wording import Wording
 from benchmarks import bare
+from benchmarks.gate import GATE_INTENT, gate_question
 from db.engine import make_engine
 from db.intake import Order, import_file
 from db.migrate import upgrade
 from db.settings import put_in_force, set_clock
 from domain.clock import BusinessClock
 from domain.codes import AUTOMATED_CHANNELS
+from domain.compliance import decide
 from domain.rule_gate import RuleGate
 from domain.strategy_file import parse_strategy
 from runtime.client import connect
@@ -177,6 +179,20 @@ async def _measure(engine: Engine, client: Client, folder: Path, pids: list[int]
         print(f"  history       {len(history.events) / steps:7.1f} events, {size / steps:.0f} bytes per step")
 
 
+def measure_gate() -> None:
+    """Print what judging one contact costs for a debtor with two hundred past attempts, facts built anew each time."""
+    book = read_rulebook(RULES)
+    record, account = gate_question(200)
+    spans = []
+    for _ in range(300):
+        began = time.perf_counter()
+        decide(facts_for(record, account, GATE_INTENT, None), book)
+        spans.append(1000 * (time.perf_counter() - began))
+    spans.sort()
+    print(f"gate, 200 past attempts: median {statistics.median(spans):.2f} ms, 95 of 100 below {spans[284]:.2f} ms")
+
+
 if __name__ == "__main__":
+    measure_gate()
     asyncio.run(main())
     gc.collect()
