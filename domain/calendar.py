@@ -5,6 +5,7 @@ without the public holidays of a region such as ``US-IL`` or ``CN`` (an unknown 
 here reads a clock.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Literal
@@ -76,8 +77,16 @@ def start_of_day(day: date, zone: str) -> datetime:
     return at_local(day, time(0), zone)
 
 
+_READER = ThreadPoolExecutor(1, thread_name_prefix="holidays")
+"""Reads calendars once. They open files for the names of their days, which the thread of a workflow must not do."""
+
+
 @lru_cache(maxsize=512)
 def _holidays_of(region: str, year: int) -> frozenset[date]:
+    return _READER.submit(_read_holidays, region, year).result()
+
+
+def _read_holidays(region: str, year: int) -> frozenset[date]:
     country, _, subdivision = region.partition("-")
     for subdiv in (subdivision or None, None):
         try:
