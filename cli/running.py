@@ -9,6 +9,7 @@ import sys
 import time
 from contextlib import AsyncExitStack
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,12 +21,14 @@ from rich.text import Text
 from sqlalchemy import Engine
 
 from cli.portfolio import write_portfolio
+from cli.rules import RULES, book_of
 from cli.say import ROOT, UserError, err, out, plainly, print_json, shipped_strategies
 from db.engine import make_engine
 from db.intake import Order, import_file
 from db.migrate import upgrade
 from db.settings import SANDBOX_SEED, get, put, put_in_force, set_clock
 from domain.clock import BusinessClock
+from domain.gate import CORE_RULES
 from runtime.endpoints import Ownership
 from runtime.logs import configure
 from runtime.servers import Servers
@@ -229,7 +232,7 @@ def _view(day: int, summary: Summary, ui_url: str | None) -> Group:
         Text(f"day {day}   {ui_url or ''}", style="bold"),
         _counts("open cases by stage", summary.stages),
         _contacts(summary),
-        _counts("refused by rule", summary.refusals),
+        _refusals(summary),
         _counts("paid, minor units", summary.paid),
         _coming(summary),
     )
@@ -240,6 +243,36 @@ def _counts(title: str, counts: dict[str, int]) -> Table:
     for name in counts or {"none yet": 0}:
         table.add_column(name.replace("_", " "), justify="right")
     table.add_row(*(f"{count:,}" for count in (counts or {"": 0}).values()))
+    return table
+
+
+def _refusals(summary: Summary) -> Table:
+    """Return what was put off or refused, most first, in words."""
+    table = Table(title="put off or refused, by rule", title_justify="left")
+    for name in ("rule", "why", "times"):
+        table.add_column(name, justify="right" if name == "times" else "left", no_wrap=name == "rule")
+    words = _rule_titles()
+    for rule, times in sorted(summary.refusals.items(), key=lambda one: (-one[1], one[0])):
+        table.add_row(rule, words.get(rule, ""), str(times))
+    return table
+
+
+@lru_cache(maxsize=1)
+def _rule_titles() -> dict[str, str]:
+    book = book_of(RULES)
+    return {rule.id: rule.title for pack in book.packs.values() for rule in pack.rules} | CORE_RULES
+
+
+def _work(summary: Summary) -> Table:
+    """Return work items by kind and state."""
+    kinds = sorted({name.rpartition(" ")[0] for name in summary.work})
+    states = sorted({name.rpartition(" ")[2] for name in summary.work})
+    table = Table(title="work items", title_justify="left")
+    table.add_column("kind")
+    for state in states:
+        table.add_column(state, justify="right")
+    for kind in kinds:
+        table.add_row(kind.replace("_", " "), *(str(summary.work.get(f"{kind} {state}", "")) for state in states))
     return table
 
 
@@ -269,8 +302,8 @@ def _final(summary: Summary) -> Group:
         _counts("open cases by stage", summary.stages),
         _counts("closed cases by reason", summary.closed),
         _contacts(summary),
-        _counts("refused by rule", summary.refusals),
-        _counts("work items", summary.work),
+        _refusals(summary),
+        _work(summary),
         _counts("payments", summary.payments),
         _counts("paid, minor units", summary.paid),
         Text("everything adds up" if not summary.wrong else f"DOES NOT ADD UP: {'; '.join(summary.wrong)}"),
