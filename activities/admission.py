@@ -151,8 +151,15 @@ class Admissions:
 
     # --- deciding -----------------------------------------------------------------------------------------------
 
-    def _decide(self, asked: Question, read: Read, worded: Worded | None, speaks: Cover | None) -> Decision:
-        decision = self._judge.decide(asked.matter, read, worded=worded)
+    def _decide(
+        self,
+        asked: Question,
+        read: Read,
+        worded: Worded | None,
+        speaks: Cover | None,
+        accounts: Sequence[str] = (),
+    ) -> Decision:
+        decision = self._judge.decide(asked.matter, read, worded=worded, accounts=accounts)
         if worded is None and read.point is not None and decision.verdict is Verdict.ALLOW:
             return Decision(Verdict.REVIEW, (TEMPLATE,), packs=decision.packs)
         if speaks is None or not HARD.isdisjoint(decision.rule_ids):
@@ -207,8 +214,8 @@ class Admissions:
         point = choose_point(context.points, step.to.order)
         if point is None or read.point is None or point.key != read.point.key:
             return False
-        own = self._judge.beside(connection, read, context, account)
         matter = Matter(attempt, step, strategy, asked.request.state.clock.is_logical)
+        own = self._judge.beside(connection, matter, read, context, account)
         return self._judge.decide(matter, own).verdict is Verdict.ALLOW
 
     def _worded_for_all(
@@ -216,7 +223,8 @@ class Admissions:
     ) -> tuple[Worded | None, Decision, Sequence[Travelling]]:
         """Word the message for all its accounts; if those words may not go out, it speaks for its own account only."""
         longer = self._word(asked, read, [one for _, one in covered])
-        judged = self._decide(asked, read, longer, None)
+        accounts = [asked.attempt.account_key, *(one.account_key for one, _ in covered)]
+        judged = self._decide(asked, read, longer, None, accounts)
         return (longer, judged, covered) if judged.verdict is Verdict.ALLOW else (worded, decision, ())
 
     # --- writing ------------------------------------------------------------------------------------------------
@@ -271,7 +279,8 @@ class Admissions:
             "recipient_name": point.name,
             "pay_link": "",
             "third_party": facts.actor == "third_party_collector",
-            "first_communication": read.record is None or read.record.is_first(asked.attempt.account_key),
+            "first_communication": read.record is None
+            or any(read.record.is_first(one.account_key) for one in all_accounts),
         }
         try:
             return self._wording.render(step.template or step.id, step.via, point.language or facts.language, values)

@@ -6,6 +6,7 @@ Each activity is one transaction that begins with the locks of the persons, and 
 import asyncio
 import hashlib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
@@ -19,7 +20,7 @@ from activities.instant import Stopwatch
 from activities.judging import Judge, Matter, hand_to_person
 from activities.signatures import ASK, CLOSE_EPISODE, GIVE_UP, HAND_OVER, RECORD_EVENTS
 from db import work
-from db.attempts import Attempt, Ruling, write_decision, write_judgement
+from db.attempts import Attempt, Point, Ruling, write_decision, write_judgement
 from db.cases import close_case, read_case, show_case
 from db.facts import AccountReading, read_account, read_facts
 from db.inbound import Recorder, told_by
@@ -27,7 +28,7 @@ from db.locks import lock_contact, lock_persons
 from db.record import append_event
 from db.state_events import concern_of
 from db.strategies import StrategyBook
-from db.work_outcomes import FAN_OUT, Undialled
+from db.work_outcomes import FAN_OUT, Undialled, cases_spoken_of, dialled_attempt
 from domain.calendar import add_period, next_opening
 from domain.case import (
     AskReport,
@@ -45,7 +46,7 @@ from domain.case import (
     RecordRequest,
     Report,
 )
-from domain.codes import CONTACT_POINT_KIND, TaskKind, Verdict
+from domain.codes import CONTACT_POINT_KIND, AttemptStatus, TaskKind, Verdict
 from domain.decide import LAST_REASONS, apply, item_expiry
 from domain.messages import Received
 from domain.outlook import outlook
@@ -53,7 +54,19 @@ from domain.stops import barred
 from domain.strategy import Period, Step, Strategy
 
 _WORKED = frozenset({"record_call_outcome", "record_visit_outcome"})
-_DAY = Period(count=1, unit="day")
+_DAY, _HOUR = Period(count=1, unit="day"), Period(count=1, unit="hour")
+
+
+REFUSED = "core.refused"
+_TAKEN_UP_AGAIN = frozenset({AttemptStatus.DEFERRED, AttemptStatus.RETRYABLE})
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The gate would not have a person work this now: which rules, and when it may be asked again."""
+
+    rule_ids: tuple[str, ...]
+    until: datetime | None
 
 
 class TaskPlanner(Protocol):
@@ -186,10 +199,11 @@ class CaseActivities:
             return
         with self._engine.connect() as connection:
             item = work.read_item(connection, item_key)
+            spoken_of = cases_spoken_of(connection, item_key)
         if item is None or item.event_id != message.event_id:
             return
         for case in item.cases:
-            if case.case_key == state.case_key:
+            if case.case_key == state.case_key or (spoken_of is not None and case.case_key not in spoken_of):
                 continue
             event_id = f"{message.event_id}{FAN_OUT}{case.case_key}"
             body = {**message.body, "event_id": event_id, "at": message.at.isoformat()}
@@ -235,11 +249,16 @@ class CaseActivities:
             closed = read_case(connection, state.case_key).status == "closed"
             refusal = () if step is None else _why_not_ask(reading, step, closed=closed)
             not_before: datetime | None = None
+            party = reading.party_key
             if step is not None and not refusal:
-                refusal, not_before = self._ask_gate(connection, request, strategy, step, watch)
+                answer = self._ask_gate(connection, request, strategy, step, watch)
+                if isinstance(answer, Refused):
+                    refusal, not_before = answer.rule_ids, answer.until
+                else:
+                    party = answer.party_key
             item: OpenItem | None = None
             if not refusal:
-                item = self._place(connection, request, strategy, reading, now)
+                item = self._place(connection, request, strategy, reading, party, now)
                 reading = read_account(connection, state.account_key, now, logical=state.clock.is_logical)
             report = AskReport(ask=ask, item=item, rule_ids=refusal, not_before=not_before, at=now, facts=reading.facts)
             self._show(connection, state, strategy, report)
@@ -247,10 +266,10 @@ class CaseActivities:
 
     def _ask_gate(
         self, connection: Connection, request: AskRequest, strategy: Strategy, step: Step, watch: Stopwatch
-    ) -> tuple[tuple[str, ...], datetime | None]:
+    ) -> Refused | Point:
         """Ask the gate whether a person may be given this task now; a refusal is recorded as an attempt's decision.
 
-        Returns the rules that refused, and when it may be asked again. The gate is asked once more when they dial.
+        Returns whom it is about, or who refused and when to ask again. The gate is asked once more when they dial.
         """
         state = request.state
         attempt = Attempt(
@@ -267,9 +286,12 @@ class CaseActivities:
         )
         matter = Matter(attempt, step, strategy, state.clock.is_logical)
         read = self._judge.read(connection, matter, watch.business_now(state))
+        taken = read.context.taken
+        if taken is not None and taken.status not in _TAKEN_UP_AGAIN:
+            return Refused(taken.rule_ids or (REFUSED,), taken.not_before)
         decision = self._judge.decide(matter, self._judge.with_record(connection, matter, read))
-        if decision.verdict is Verdict.ALLOW:
-            return (), None
+        if decision.verdict is Verdict.ALLOW and read.point is not None:
+            return read.point
         ruling = Ruling(
             decision=decision,
             facts_json=read.account.facts.model_dump_json(exclude_defaults=True),
@@ -283,7 +305,7 @@ class CaseActivities:
         write_decision(connection, attempt, ruling)
         if decision.verdict is Verdict.REVIEW:
             hand_to_person(connection, attempt, read, decision)
-        return decision.rule_ids or ("core.refused",), decision.defer_until
+        return Refused(decision.rule_ids or (REFUSED,), decision.defer_until)
 
     def _place(
         self,
@@ -291,6 +313,7 @@ class CaseActivities:
         request: AskRequest,
         strategy: Strategy,
         reading: AccountReading,
+        party_key: str,
         now: datetime,
     ) -> OpenItem:
         state, ask = request.state, request.ask
@@ -305,8 +328,10 @@ class CaseActivities:
                 kind=ask.kind,
                 case_key=state.case_key,
                 step=ask.step,
-                attempt_key=state.attempt_key(ask.seq),
-                party_key=reading.party_key,
+                attempt_key=state.attempt_key(ask.seq)
+                if ask.step is not None
+                else f"{ask.reason or ask.kind}/{state.attempt_key(ask.seq)}",
+                party_key=party_key,
                 creditor=facts.creditor,
                 collector=reading.collector,
                 reason=ask.reason,
@@ -322,7 +347,7 @@ class CaseActivities:
                     connection,
                     item_key=placed.key,
                     kind=ask.kind,
-                    party_key=reading.party_key,
+                    party_key=party_key,
                     creditor=facts.creditor,
                     collector=reading.collector,
                     cases=[(state.case_key, reading.external_id, facts.past_due, facts.currency)],
@@ -340,9 +365,16 @@ class CaseActivities:
             lock_persons(connection, [state.account_key])
             now = watch.business_now(state)
             item = work.read_item(connection, request.item.key)
-            until = None
+            until, withdrawn = None, request.withdrawn
+            spoken_of = cases_spoken_of(connection, request.item.key)
+            on_the_line = item is not None and dialled_attempt(connection, item) is not None
             zone, holidays_of = state.facts.zone or "UTC", strategy.holidays or state.facts.region
-            if item is not None and item.status == "done" and not request.withdrawn:
+            done = item is not None and item.status == "done"
+            if done and spoken_of is not None and state.case_key not in spoken_of:
+                withdrawn = True  # the talk was not about this case: it asks anew
+            elif on_the_line and not request.withdrawn:
+                until = add_period(now, _HOUR, zone, holidays_of)
+            elif done and not request.withdrawn:
                 until = add_period(now, _DAY, zone, holidays_of)
             elif request.requeue and request.item.step is not None:
                 step = strategy.steps[strategy.index_of(request.item.step)]
@@ -357,7 +389,7 @@ class CaseActivities:
             report = GiveUpReport(
                 item=request.item.key,
                 requeued_until=until,
-                withdrawn=request.withdrawn,
+                withdrawn=withdrawn,
                 at=now,
                 facts=reading.facts,
             )

@@ -5,17 +5,19 @@ outcome nobody reports stays ``dispatching`` and counts. Used by whoever places 
 demonstration, and the agents' own commands.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, Engine
 
-from activities.judging import Judge, Matter, Read
+from activities.judging import Judge, Matter, Read, hand_to_person
 from db.attempts import Attempt, Ruling, write_decision
 from db.coverage import list_accounts
 from db.locks import lock_item
 from db.strategies import StrategyBook
 from db.work import Item, ItemCase, read_item
+from db.work_outcomes import cases_spoken_of, contact_point_of, dialled_attempt
 from domain.codes import AttemptStatus, Channel, Verdict
 from domain.gate import Decision
 from domain.strategy import Step
@@ -59,13 +61,24 @@ class Dialling:
         self._judge = judge
         self._book = StrategyBook(engine)
 
-    def admit(self, item_key: str, now: datetime, engine_now: datetime, *, logical: bool) -> Dialled | NotNow | None:
-        """Decide about working an item at ``now``; ``None`` when there is nothing left to work."""
+    def admit(
+        self, item_key: str, clock: Callable[[], datetime], engine_now: datetime, *, logical: bool
+    ) -> Dialled | NotNow | None:
+        """Decide about working an item now; ``None`` when there is nothing left to work.
+
+        ``clock`` tells the business time, and is asked under the locks. Whoever asks again while the outcome of an
+        admitted attempt is open, as after a crash, gets the same attempt.
+        """
         with self._engine.begin() as connection:
             lock_item(connection, item_key)
             item = read_item(connection, item_key)
             if item is None or item.status not in {"open", "claimed"} or not item.cases:
                 return None
+            begun = dialled_attempt(connection, item)
+            if begun is not None:
+                cases = cases_spoken_of(connection, item_key) or ()
+                return Dialled(begun, cases, contact_point_of(connection, begun))
+            now = clock()
             asked = [self._ask(connection, item, case, now, logical=logical) for case in item.cases]
             allowed = [one for one in asked if one is not None and one.decision.verdict is Verdict.ALLOW]
             if not allowed:
@@ -97,7 +110,10 @@ class Dialling:
     def _together(self, allowed: list[_Asked]) -> list[_Asked]:
         """Return the cases one talk may be about: with the first, as long as the gate allows all of them at once."""
         together = allowed[:1]
+        lead = together[0].read.point
         for one in allowed[1:]:
+            if one.read.point is None or lead is None or one.read.point.key != lead.key:
+                continue
             accounts = [other.case.account_key for other in (*together, one)]
             judged = self._judge.decide(together[0].matter, together[0].read, accounts=accounts)
             if judged.verdict is Verdict.ALLOW:
@@ -108,7 +124,10 @@ class Dialling:
         if not asked:
             return None
         lead = min(asked, key=lambda one: _HARDEST.index(one.decision.verdict))
-        self._write(connection, lead, engine_now)
+        for one in asked:
+            self._write(connection, one, engine_now)
+            if one.decision.verdict is Verdict.REVIEW:
+                hand_to_person(connection, one.matter.attempt, one.read, one.decision)
         return NotNow(lead.decision.verdict, lead.decision.rule_ids, lead.decision.defer_until)
 
     @staticmethod
@@ -142,4 +161,5 @@ def _attempt(case: ItemCase, key: str, item: Item, step: Step) -> Attempt:
         channel=Channel(str(item.kind)),
         purpose=step.purpose,
         template=None,
+        item=item.key,
     )

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from activities.rule_facts import Intent, Rules, facts_for
 from activities.wording import Worded
 from db.attempts import Attempt, Context, Point, choose_point, read_context
-from db.facts import AccountReading, read_account
+from db.facts import AccountReading, reach_of, read_account
 from db.person_record import PersonRecord, read_person_record
 from db.record import append_event
 from db.state_reading import read_active
@@ -52,6 +52,11 @@ class Read:
         zone = self.account.facts.zone or "UTC"
         today = local_date(self.now, zone)
         return start_of_day(today, zone), start_of_day(today + timedelta(days=1), zone)
+
+
+def _points(context: Context, chosen: Point) -> list[str]:
+    """Return the keys of the person's contact points, the one to be used first."""
+    return [chosen.key, *(point.key for point in context.points if point.key != chosen.key)]
 
 
 def hand_to_person(connection: Connection, attempt: Attempt, read: Read, decision: Decision) -> None:
@@ -99,23 +104,29 @@ class Judge:
             account_key=matter.attempt.account_key,
             debtor_key=read.account.debtor_key,
             party_key=read.point.party_key,
-            point_keys=[point.key for point in read.context.points],
+            point_keys=_points(read.context, read.point),
             attempt_key=matter.attempt.key,
             now=read.now,
+            reach=reach_of(read.now, logical=matter.logical),
         )
         return replace(read, record=record)
 
-    def beside(self, connection: Connection, read: Read, context: Context, account: AccountReading) -> Read:
+    def beside(
+        self, connection: Connection, matter: Matter, read: Read, context: Context, account: AccountReading
+    ) -> Read:
         """Return the same person's record as it bears on another of their accounts."""
         other = replace(read, context=context, account=account)
         if read.record is None or read.point is None:
             return other
+        if account.debtor_key != read.account.debtor_key:
+            return self.with_record(connection, matter, other)
         told = read_active(
             connection,
             account_keys=[account.account_key],
             party_keys=[read.point.party_key],
-            point_keys=[point.key for point in context.points],
+            point_keys=_points(context, read.point),
             now=read.now,
+            reach=reach_of(read.now, logical=matter.logical),
         )
         return replace(other, record=replace(read.record, told=told))
 

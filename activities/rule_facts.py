@@ -39,7 +39,9 @@ _PAST_TYPES = {
 }
 _PROVEN_UNCONNECTED = {"busy": "busy", "not_in_service": "not_in_service", "no_route": "not_in_service"}
 """Words of a carrier that prove that no line was picked up; nothing else gives a count back."""
-_UNANSWERED = frozenset({"no_answer", "voicemail", "busy", "not_in_service"})
+_UNANSWERED = frozenset({"no_answer", "voicemail"})
+"""What an agent may say of a call nobody took. That it was busy is for the carrier to prove."""
+_WENT_OUT = frozenset({AttemptStatus.SENT, AttemptStatus.DELIVERED, AttemptStatus.ANSWERED})
 _ANSWERED = {
     AttemptStatus.ANSWERED: "answered",
     AttemptStatus.DELIVERED: "voicemail",
@@ -64,7 +66,6 @@ class Intent:
     role: PartyRole
     point_key: str | None = None
     consent: str | None = None
-    point_source: str | None = None
     language: str | None = None
     content: str | None = None
     accounts: tuple[str, ...] = ()
@@ -76,13 +77,14 @@ def facts_for(record: PersonRecord, account: AccountReading, intent: Intent, pac
     """Return the facts of one contact about an account. ``packs`` names the packs; ``None``: they follow residence."""
     told = as_facts(record.told, record.party_key)
     debts = intent.accounts or (account.account_key,)
-    history = tuple(map(_past, record.past))
+    history = tuple(_past(one, intent.now) for one in record.past)
     owed, today = account.facts, local_date(intent.now, account.facts.zone or "UTC")
     given = intent.consent == "given"
     medium = CHANNELS[intent.channel]
     voice = intent.channel is Channel.VOICE
     basis = "consumer_consent" if given or "email" in told.consented else None
     flags = told.debtor
+    dead = record.deceased_on is not None or record.debtor_deceased_on is not None
     return Facts(
         now=intent.now,
         as_of=intent.now,
@@ -99,7 +101,11 @@ def facts_for(record: PersonRecord, account: AccountReading, intent: Intent, pac
         placed_by=account.collector or owed.creditor,
         debtor=Debtor(
             tz_candidates=candidate_zones(
-                confirmed=None, stated=record.stated_zone, region=record.region, phones=record.phones
+                confirmed=None,
+                stated=record.stated_zone,
+                region=record.region,
+                phones=record.phones,
+                otherwise=record.creditor_zone,
             ),
             location_confirmed_tz=record.confirmed_zone,
             region=record.region,
@@ -107,7 +113,7 @@ def facts_for(record: PersonRecord, account: AccountReading, intent: Intent, pac
             inconvenient=tuple(Inconvenient(**one) for one in told.inconvenient),
             age=_age(record.born_on, today),
             vulnerable=record.vulnerable or None,
-            deceased=True if record.debtor_deceased_on is not None or flags.get("deceased") else None,
+            deceased=True if dead or flags.get("deceased") else None,
             military_active=flags.get("military_active"),
             bereaved=flags.get("bereaved"),
             minor=flags.get("minor"),
@@ -123,14 +129,15 @@ def facts_for(record: PersonRecord, account: AccountReading, intent: Intent, pac
         dial_mode="prerecorded" if voice else "manual" if intent.channel is Channel.CALL else None,
         content=intent.content,
         language=intent.language,
-        first_communication=not any(set(debts) & set(one.debts) for one in history),
+        first_communication=any(record.is_first(debt) for debt in debts),
         consents=tuple(Consent(**one) for one in told.consents),
-        events=tuple(Event(**one) for one in told.events),
+        events=tuple(Event(**{**one, "t": min(one["t"], intent.now)}) for one in told.events),
         history=history,
         validation=_validation(record.past, debts, account),
         sms_consent=True if intent.channel is Channel.SMS and (given or "sms" in told.consented) else None,
         robo_consent=True if voice and (given or "call" in told.consented) else None,
         email_basis=basis if intent.channel is Channel.EMAIL else None,
+        guarantee_contract=True if intent.role is PartyRole.GUARANTOR else None,
         nyc_e_consent_written=True if medium in told.in_writing else None,
         rnd_checked_days_ago=None,
         collectors=intent.visitors,
@@ -144,10 +151,10 @@ def worded(facts: Facts, content: str) -> Facts:
     return replace(facts, content=content)
 
 
-def _past(one: PastContact) -> Past:
+def _past(one: PastContact, now: datetime) -> Past:
     result, effective = _outcome(one)
     return Past(
-        t=one.at,
+        t=min(one.at, now),
         type=_PAST_TYPES[one.channel],  # type: ignore[arg-type]
         result=result,
         duration_s=one.duration_seconds,
@@ -189,7 +196,7 @@ def _validation(past: Iterable[PastContact], debts: tuple[str, ...], account: Ac
     """Return what is known of the validation notice of these debts: it went out when every debt had one."""
     sent: dict[str, date] = {}
     for one in past:
-        if one.purpose == Purpose.REQUIRED_NOTICE and one.status != AttemptStatus.FAILED:
+        if one.purpose == Purpose.REQUIRED_NOTICE and one.status in _WENT_OUT:
             day = local_date(one.at, account.facts.zone or "UTC")
             sent |= {debt: min(day, sent.get(debt, day)) for debt in one.accounts}
     if not all(debt in sent for debt in debts):

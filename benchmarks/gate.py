@@ -49,6 +49,7 @@ def gate_question(past: int) -> tuple[PersonRecord, AccountReading]:
         party_key="P000000001",
         confirmed_zone=None,
         stated_zone="America/New_York",
+        creditor_zone=None,
         region="US-MA",
         locality=None,
         language="en",

@@ -43,15 +43,15 @@ _WRITE = """
 WITH t AS (
     INSERT INTO attempts (key, case_key, seq, purpose, step, pass_no, try_no, channel, template, party_key,
         contact_point_key, status, due_at, not_before, admitted_at, engine_admitted_at, provider, dispatch,
-        quoted_amount, quoted_currency, quoted_as_of)
+        quoted_amount, quoted_currency, quoted_as_of, item_key)
     VALUES (%(key)s, %(case)s, %(seq)s, %(purpose)s, %(step)s, %(pass_no)s, %(try_no)s, %(channel)s, %(template)s,
         %(party)s, %(point)s, %(status)s, %(now)s, %(not_before)s, %(admitted_at)s, %(engine_at)s, %(provider)s,
-        %(sends)s, %(amount)s, %(currency)s, %(now)s)
+        %(sends)s, %(amount)s, %(currency)s, %(now)s, %(item)s)
     ON CONFLICT (key) DO UPDATE SET status = excluded.status, not_before = excluded.not_before,
         party_key = excluded.party_key, contact_point_key = excluded.contact_point_key,
         admitted_at = excluded.admitted_at, engine_admitted_at = excluded.engine_admitted_at,
         provider = excluded.provider, dispatch = attempts.dispatch + excluded.dispatch, quoted_amount = excluded.quoted_amount,
-        quoted_as_of = excluded.quoted_as_of
+        quoted_as_of = excluded.quoted_as_of, item_key = excluded.item_key
     WHERE attempts.status IN ('deferred', 'retryable')
     RETURNING dispatch
 ), d AS (
@@ -137,6 +137,8 @@ class Attempt:
     channel: Channel
     purpose: Purpose
     template: str | None
+    item: str | None = None
+    """The work item it is made for."""
 
 
 def read_context(connection: Connection, attempt: Attempt, kind: str, role: PartyRole, now: datetime) -> Context:
@@ -246,6 +248,7 @@ def write_decision(connection: Connection, attempt: Attempt, ruling: Ruling) -> 
             "try_no": attempt.try_no,
             "channel": attempt.channel,
             "template": attempt.template,
+            "item": attempt.item,
             "party": None if ruling.point is None else ruling.point.party_key,
             "point": None if ruling.point is None else ruling.point.key,
             "status": status,

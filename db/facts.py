@@ -18,13 +18,25 @@ from domain.position import Allocation, Due, Entry, Position, position
 from domain.state_events import BARS_THE_LADDER, StateKind
 from domain.zones import candidate_zones
 
+SKEW = timedelta(minutes=5)
+
+
+def reach_of(now: datetime, *, logical: bool) -> datetime:
+    """Return until when what is committed counts as past.
+
+    On the wall clock an activity's now lags a little behind what another process, or another machine, has just written:
+    what stands in the ledger has happened. On a logical clock the ledger also holds what is still to come.
+    """
+    return now if logical else now + SKEW
+
+
 CONFIRMED = "confirmed"
 """Source of a time zone that the person told us; it decides alone."""
 
 _READ = """
 SELECT a.key, a.external_id, a.creditor, a.collector, a.currency, a.product, a.actor, a.debt_type, a.score,
        a.placed_on, a.debtor_key, a.closing, a.closing_at, p.key AS party_key,
-       coalesce(p.timezone, c.timezone) AS zone, p.timezone_source AS zone_source,
+       p.timezone AS zone, c.timezone AS creditor_zone, p.timezone_source AS zone_source,
        coalesce(p.region, c.region) AS region,
        (SELECT array_agg(n.value ORDER BY n.key) FROM contact_points n
          WHERE n.party_key = p.key AND n.kind = 'phone' AND n.state IN ('unconfirmed', 'confirmed')) AS phones,
@@ -94,9 +106,10 @@ def _reading(row: dict[str, Any], now: datetime, *, logical: bool) -> AccountRea
         stated=row["zone"],
         region=row["region"],
         phones=row["phones"] or (),
+        otherwise=row["creditor_zone"],
     )
     zone = zones[0] if zones else None
-    today = local_date(now, zone or "UTC")
+    today, reach = local_date(now, zone or "UTC"), reach_of(now, logical=logical)
     entries = [_entry(values) for values in row["entries"] or ()]
     dues = [
         Due(ref, component, date.fromisoformat(due_on), amount) for ref, component, due_on, amount in row["dues"] or ()
@@ -112,8 +125,8 @@ def _reading(row: dict[str, Any], now: datetime, *, logical: bool) -> AccountRea
         ),
         tolerance=int(row["tolerance"].get(row["currency"], 0)),
     )
-    holding, hold_change = _holding(row["holds"] or (), owed, now)
-    stops, stop_change = _stops(row["stops"] or (), now)
+    holding, hold_change = _holding(row["holds"] or (), owed, now, reach)
+    stops, stop_change = _stops(row["stops"] or (), now, reach)
     closing_known = row["closing"] is not None and (not logical or row["closing_at"] <= now)
     changes = [
         hold_change,
@@ -177,7 +190,9 @@ def _entry(values: Sequence[Any]) -> Entry:
     )
 
 
-def _holding(rows: Sequence[Sequence[Any]], owed: Position, now: datetime) -> tuple[Holding | None, datetime | None]:
+def _holding(
+    rows: Sequence[Sequence[Any]], owed: Position, now: datetime, reach: datetime
+) -> tuple[Holding | None, datetime | None]:
     """Return the hold that stands longest, and when the holds change next by themselves."""
     standing: list[Holding] = []
     changes: list[datetime] = []
@@ -188,7 +203,7 @@ def _holding(rows: Sequence[Sequence[Any]], owed: Position, now: datetime) -> tu
         released = None if released_text is None else datetime.fromisoformat(released_text)
         if released is not None and released <= now:
             continue
-        if starts > now:
+        if starts > reach:
             changes.append(starts)
             continue
         if released is not None:
@@ -206,7 +221,9 @@ def _holding(rows: Sequence[Sequence[Any]], owed: Position, now: datetime) -> tu
     return longest, min(changes, default=None)
 
 
-def _stops(rows: Sequence[Sequence[Any]], now: datetime) -> tuple[tuple[StateKind, ...], datetime | None]:
+def _stops(
+    rows: Sequence[Sequence[Any]], now: datetime, reach: datetime
+) -> tuple[tuple[StateKind, ...], datetime | None]:
     """Return the events that bar steps of the ladder, and when that changes next by itself."""
     standing: set[StateKind] = set()
     changes: list[datetime] = []
@@ -215,7 +232,7 @@ def _stops(rows: Sequence[Sequence[Any]], now: datetime) -> tuple[tuple[StateKin
         ends = min((datetime.fromisoformat(text) for text in end_texts if text is not None), default=None)
         if ends is not None and ends <= now:
             continue
-        if starts > now:
+        if starts > reach:
             changes.append(starts)
             continue
         if ends is not None:

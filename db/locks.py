@@ -46,7 +46,9 @@ SELECT count(pg_advisory_xact_lock(k)) FROM (
          WHERE x.item_key = %(item)s
         UNION ALL
         SELECT hashtextextended('point:' || cp.kind || ':' || cp.value, 0)
-          FROM work_items w JOIN contact_points cp ON cp.party_key = w.party_key WHERE w.key = %(item)s
+          FROM work_item_cases x JOIN cases c ON c.key = x.case_key JOIN account_parties ap ON ap.account_key = c.account_key
+          JOIN contact_points cp ON cp.party_key = ap.party_key
+         WHERE x.item_key = %(item)s
         UNION ALL
         SELECT hashtextextended('account:' || c.account_key, 0)
           FROM work_item_cases x JOIN cases c ON c.key = x.case_key WHERE x.item_key = %(item)s

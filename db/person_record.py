@@ -30,14 +30,14 @@ WITH theirs AS (
 )
 SELECT json_agg(json_build_array(t.key, t.channel, t.status, t.outcome, t.party_reached, t.duration_seconds, t.error_code,
        coalesce(t.sent_at, t.admitted_at), t.party_key,
-       CASE WHEN p.key IS NULL THEN t.contact_point_key ELSE coalesce(same.key, t.contact_point_key) END,
+       coalesce((SELECT o.key FROM contact_points n JOIN contact_points o ON o.kind = n.kind AND o.value = n.value
+                  WHERE n.key = t.contact_point_key AND o.key = ANY(%(points)s)
+                  ORDER BY array_position(%(points)s::text[], o.key) LIMIT 1), t.contact_point_key),
        t.purpose, t.origin, k.creditor, k.collector, a.product,
        (SELECT array_agg(x.account_key) FROM attempt_accounts x WHERE x.attempt_key = t.key)))
   FROM theirs JOIN attempts t ON t.key = theirs.key
   JOIN cases k ON k.key = t.case_key JOIN accounts a ON a.key = k.account_key
-  LEFT JOIN contact_points p ON p.key = t.contact_point_key
-  LEFT JOIN contact_points same ON same.kind = p.kind AND same.value = p.value AND same.key = ANY(%(points)s)
- WHERE t.admitted_at > %(since)s AND t.admitted_at <= %(now)s AND t.key <> %(own)s
+ WHERE (t.admitted_at > %(since)s OR t.purpose = 'required_notice') AND t.admitted_at <= %(reach)s AND t.key <> %(own)s
    AND t.status NOT IN ('refused', 'deferred', 'retryable', 'unsent', 'covered')
 """
 
@@ -86,6 +86,7 @@ class PersonRecord:
     party_key: str
     confirmed_zone: str | None
     stated_zone: str | None
+    creditor_zone: str | None
     region: str | None
     locality: str | None
     language: str | None
@@ -112,8 +113,12 @@ def read_person_record(
     point_keys: Sequence[str],
     attempt_key: str,
     now: datetime,
+    reach: datetime,
 ) -> PersonRecord:
-    """Read what rules count and what was told. ``attempt_key`` is left out of the past: it is the one in question."""
+    """Read what rules count and what was told. ``attempt_key`` is left out of the past: it is the one in question.
+
+    ``point_keys``: the one to be used comes first. ``reach``: until when what is recorded counts (``reach_of``).
+    """
     values = {
         "party": party_key,
         "account": account_key,
@@ -121,18 +126,24 @@ def read_person_record(
         "points": list(point_keys),
         "own": attempt_key,
         "since": now - LOOK_BACK,
-        "now": now,
+        "reach": reach,
     }
     past = connection.exec_driver_sql(_PAST, values).scalar_one() or ()
     row = connection.exec_driver_sql(_PERSON, values).one()
     told = read_active(
-        connection, account_keys=[account_key], party_keys=[party_key], point_keys=list(point_keys), now=now
+        connection,
+        account_keys=[account_key],
+        party_keys=[party_key],
+        point_keys=list(point_keys),
+        now=now,
+        reach=reach,
     )
     confirmed = row.timezone if row.timezone_source == CONFIRMED else None
     return PersonRecord(
         party_key=party_key,
         confirmed_zone=confirmed,
-        stated_zone=row.timezone or row.creditor_timezone,
+        stated_zone=row.timezone,
+        creditor_zone=row.creditor_timezone,
         region=row.region or row.debtor_region or row.creditor_region,
         locality=row.locality or (row.debtor_locality if row.region is None else None),
         language=row.language,

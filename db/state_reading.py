@@ -20,11 +20,11 @@ SELECT s.key, s.kind, s.scope, s.debtor_key, s.party_key, s.account_key, s.conta
             JOIN contact_points o ON o.kind = n.kind AND o.value = n.value WHERE n.key = s.contact_point_key
             ORDER BY o.key = ANY(%(points)s) DESC, o.key LIMIT 1) END AS owner,
        CASE WHEN s.contact_point_key IS NOT NULL THEN
-            (SELECT array_agg(o.key ORDER BY o.key) FROM contact_points n
+            (SELECT array_agg(o.key ORDER BY array_position(%(points)s::text[], o.key)) FROM contact_points n
                JOIN contact_points o ON o.kind = n.kind AND o.value = n.value AND o.key = ANY(%(points)s)
               WHERE n.key = s.contact_point_key) END AS covers
   FROM state_events s
- WHERE s.from_at <= %(now)s AND (s.until_at IS NULL OR s.until_at > %(now)s)
+ WHERE s.from_at <= %(reach)s AND (s.until_at IS NULL OR s.until_at > %(now)s)
    AND (s.ended_at IS NULL OR s.ended_at > %(now)s) AND s.ends = '{}' AND s.ends_event IS NULL
    AND ((s.scope = 'account' AND s.account_key = ANY(%(accounts)s))
      OR (s.scope = 'debtor' AND s.debtor_key = ANY(SELECT a.debtor_key FROM accounts a WHERE a.key = ANY(%(accounts)s)))
@@ -45,11 +45,21 @@ def read_active(
     party_keys: Sequence[str],
     point_keys: Sequence[str],
     now: datetime,
+    reach: datetime | None = None,
 ) -> tuple[Standing, ...]:
-    """Return the events that stand at ``now`` over these accounts, persons or contact points, oldest first."""
+    """Return the events that stand at ``now`` over these accounts, persons or contact points, oldest first.
+
+    ``reach``: until when a beginning counts as past (``db.facts.reach_of``), by default ``now``.
+    """
     rows = connection.exec_driver_sql(
         _ACTIVE,
-        {"accounts": list(account_keys), "parties": list(party_keys), "points": list(point_keys), "now": now},
+        {
+            "accounts": list(account_keys),
+            "parties": list(party_keys),
+            "points": list(point_keys),
+            "now": now,
+            "reach": reach or now,
+        },
     )
     return tuple(
         Standing(

@@ -379,6 +379,7 @@ attempts = Table(
     _text("provider_id", null=True),
     _text("outcome", null=True),
     _text("party_reached", null=True),
+    Column("item_key", Text, ForeignKey("work_items.key"), index=True),
     Column("duration_seconds", Integer),
     _text("error_code", null=True),
     Column("dispatch", Integer, nullable=False, server_default="0"),

@@ -32,10 +32,54 @@ class Undialled:
 
 def dialled_attempt(connection: Connection, item: Item) -> str | None:
     """Return the attempt that the gate admitted for this item and whose outcome is still open."""
-    keys = [case.attempt_key for case in item.cases if case.attempt_key is not None]
     return connection.exec_driver_sql(
-        "SELECT key FROM attempts WHERE key = ANY(%s) AND status = 'dispatching' ORDER BY key LIMIT 1", (keys,)
+        "SELECT key FROM attempts WHERE item_key = %s AND status = 'dispatching' ORDER BY key LIMIT 1", (item.key,)
     ).scalar_one_or_none()
+
+
+def record_after_close(connection: Connection, item_key: str, message: _Outcome, at: datetime) -> str | None:
+    """Record what came of an admitted attempt whose cases have all closed meanwhile; return its key, if there was one."""
+    row = connection.exec_driver_sql(
+        "UPDATE attempts SET status = %s, outcome = %s, party_reached = %s, duration_seconds = %s, sent_at = %s, "
+        "recorded_at = %s WHERE item_key = %s AND status = 'dispatching' RETURNING key, case_key, channel",
+        (
+            AttemptStatus.FAILED if message.party_reached is Reached.NO_ONE else AttemptStatus.ANSWERED,
+            message.disposition,
+            message.party_reached,
+            getattr(message, "duration_seconds", None),
+            at,
+            at,
+            item_key,
+        ),
+    ).one_or_none()
+    if row is None:
+        return None
+    body = {
+        "attempt": row.key,
+        "channel": row.channel,
+        "disposition": message.disposition,
+        "party_reached": message.party_reached,
+        "item": item_key,
+        "actor": message.actor,
+    }
+    append_event(connection, row.case_key, "worked", at, body)
+    return str(row.key)
+
+
+def contact_point_of(connection: Connection, attempt_key: str) -> str:
+    """Return where an attempt goes; empty when it went nowhere in particular."""
+    found = connection.exec_driver_sql("SELECT contact_point_key FROM attempts WHERE key = %s", (attempt_key,))
+    return found.scalar_one_or_none() or ""
+
+
+def cases_spoken_of(connection: Connection, item_key: str) -> tuple[str, ...] | None:
+    """Return the cases that the admitted attempt of an item may speak of; ``None`` when the gate was not asked."""
+    keys = connection.exec_driver_sql(
+        "SELECT x.case_key FROM attempts t JOIN attempt_accounts x ON x.attempt_key = t.key "
+        "WHERE t.item_key = %s AND t.dispatch > 0 AND x.case_key IS NOT NULL ORDER BY x.case_key",
+        (item_key,),
+    ).scalars()
+    return tuple(keys) or None
 
 
 @dataclass(slots=True)
@@ -84,7 +128,8 @@ class WorkOutcomes:
         waited_for = own is not None and item is not None and own.key == item.key
         if item is not None and item.status == "done" and self._is_fan_out(item, message.event_id):
             return (own.seq if waited_for and own is not None else self.state.seq), False
-        if waited_for and own is not None:
+        still_open = item is not None and item.status in {"open", "claimed"}
+        if waited_for and still_open and own is not None:
             number = own.seq
         else:
             self.seq += 1

@@ -42,9 +42,7 @@ from domain.schedule import Anchors, step_due
 from domain.stops import barred, barred_altogether, no_contact, withdrawn, words_of_hold, words_of_stops
 from domain.strategy import GoTo, Step, Strategy
 
-SETTLED_BY_FACTS = frozenset(
-    {"core.not-past-due", "core.closed", "core.hold", "core.stopped", "core.zone-unknown", "core.payment-feed-stale"}
-)
+SETTLED_BY_FACTS = frozenset({"core.not-past-due", "core.closed", "core.hold", "core.stopped", "core.zone-unknown"})
 """Refusals that the facts explain: the rung stays, and ``decide`` acts on the facts."""
 
 NEVER_AFTER_UNWORKED = frozenset({Channel.VISIT, Channel.LEGAL})
@@ -348,7 +346,9 @@ def _apply_contact(state: CaseState, strategy: Strategy, report: ContactReport) 
         return _leave(state, strategy, index, ("refused", "exhausted"), report.at)
     if report.status in COUNTS_AS_CONTACT or report.status is AttemptStatus.ANSWERED:
         state = _count(state, step.via, report.at)
-    if step.purpose is Purpose.REQUIRED_NOTICE and strategy.validation_days and state.validation_end is None:
+    went_out = report.status in {AttemptStatus.SENT, AttemptStatus.DELIVERED, AttemptStatus.ANSWERED}
+    notice = step.purpose is Purpose.REQUIRED_NOTICE and went_out
+    if notice and strategy.validation_days and state.validation_end is None:
         day = local_date(report.at, state.facts.zone or "UTC")
         ends = add_days(day, strategy.validation_days, "calendar", strategy.holidays or state.facts.region)
         state = state.model_copy(update={"validation_end": ends})

@@ -51,6 +51,7 @@ class RuleGate:
                 return Decision(Verdict.DEFER, rule_ids, until, packs, reasons)
             if then is not Verdict.DEFER:
                 later = (*own.rule_ids, *_acted(ruling))
+                reasons = (*own.reasons, *_reasons(ruling), *reasons)
                 return Decision(then, tuple(dict.fromkeys((*rule_ids, *later))), packs=packs, reasons=reasons)
             until = _later(own, ruling)
         return Decision(Verdict.BLOCK, (*rule_ids, NO_RELEASE), packs=packs, reasons=reasons)

@@ -142,11 +142,17 @@ def _is_geographic(number: phonenumbers.PhoneNumber) -> bool:
 
 
 def candidate_zones(
-    *, confirmed: str | None, stated: str | None, region: str | None, phones: Iterable[str]
+    *,
+    confirmed: str | None,
+    stated: str | None,
+    region: str | None,
+    phones: Iterable[str],
+    otherwise: str | None = None,
 ) -> tuple[str, ...]:
     """Return every zone a person may be in, the likeliest first; empty when nothing is known.
 
-    ``confirmed``: told by the person, decides alone. ``stated``: the lender's word, a candidate like the others.
+    ``confirmed``: told by the person, decides alone. ``stated``: the lender's word about this person, a candidate like
+    the others. ``otherwise``: what the creditor's settings say of everybody, where nothing else is known.
     """
     if confirmed and known_zone(confirmed):
         return (confirmed,)
@@ -164,4 +170,6 @@ def candidate_zones(
     for country in whole:
         if country and not found.keys() & set(country):
             found |= dict.fromkeys(country)
+    if not found and otherwise and known_zone(otherwise):
+        return (otherwise,)
     return tuple(found)

@@ -67,6 +67,11 @@ class Backtest:
     packs: tuple[str, ...] | None = None
     """Names the packs in force; ``None`` lets them follow from residence."""
 
+    @property
+    def in_turns(self) -> bool:
+        """Whether cases of one debtor must act in order: to travel together, or to be counted together."""
+        return self.consolidate or self.book is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
@@ -112,7 +117,7 @@ async def run(settings: Settings, test: Backtest, progress: Progress) -> Result:
             epoch=EPOCH,
             speed=FASTEST,
             horizon=instants[-1].at + AFTER_THE_LAST,
-            in_turns=test.consolidate,
+            in_turns=test.in_turns,
         )
         with engine.begin() as connection:
             set_clock(connection, clock)
@@ -128,10 +133,10 @@ async def run(settings: Settings, test: Backtest, progress: Progress) -> Result:
         )
         async with Workers(client, parts):
             opener = OpeningActivities(engine, client, page_size=500)
-            turns = Turns(engine, client) if test.consolidate else None
+            turns = Turns(engine, client) if test.in_turns else None
             await _open_all(engine, opener, instants, turns, progress)
             if turns is not None:
-                await _take_turns(turns, clock.horizon or instants[-1].at, progress)
+                await _take_turns(turns, (clock.horizon or instants[-1].at) + timedelta(microseconds=1), progress)
             await _wait_until_quiet(engine, clock.horizon or instants[-1].at, progress)
         return await asyncio.to_thread(_report, engine, test, tuple(imports))
 

@@ -20,11 +20,13 @@ from activities.dialling import Dialled, Dialling, NotNow
 from db import sandbox
 from db.facts import read_account
 from db.ledger import post_payment, record_receipt, reverse_payment
-from db.locks import lock_persons
+from db.locks import lock_item, lock_persons
 from db.settings import get, put
 from db.state_events import Concern, concern_of, record_state_event
+from db.work_outcomes import record_after_close
 from domain.clock import BusinessClock
 from domain.codes import CONTACT_POINT_KIND, Channel
+from domain.messages import RecordCallOutcome, RecordVisitOutcome, parse_message
 from domain.people import odd
 from domain.state_events import Told
 from domain.state_messages import ChannelOptOut, OptOut, StateEvent
@@ -37,6 +39,8 @@ RETRY_AFTER = 1.0
 STALLED_AFTER = 60.0
 DAY = timedelta(days=1)
 OpenCases = Callable[[datetime], Awaitable[int]]
+
+_OUTCOMES = frozenset({"record_call_outcome", "record_visit_outcome"})
 
 log = structlog.get_logger(__name__)
 
@@ -131,12 +135,22 @@ class World:
             except RPCError as error:
                 if error.status is not RPCStatusCode.NOT_FOUND:
                     raise  # it is told again: the event is not confirmed
+                if name in _OUTCOMES:
+                    await asyncio.to_thread(self._record_after_close, name, body, event)
         await asyncio.to_thread(self._confirm, event)
+
+    def _record_after_close(self, name: str, body: dict[str, Any], event: sandbox.Event) -> None:
+        """Keep what came of a call whose case closed while it was made."""
+        message = parse_message(name, body)
+        assert isinstance(message, RecordCallOutcome | RecordVisitOutcome)  # noqa: S101 - by its name
+        with self._engine.begin() as connection:
+            lock_item(connection, str(event.body["item"]))
+            record_after_close(connection, str(event.body["item"]), message, event.at)
 
     def _dial(self, event: sandbox.Event) -> sandbox.Event | None:
         """Have an agent ask the gate before they dial or set out; refused, they try again later or not at all."""
         item_key = str(event.body["item"])
-        answer = self._dialling.admit(item_key, event.at, engine_now(), logical=self._clock.is_logical)
+        answer = self._dialling.admit(item_key, lambda: event.at, engine_now(), logical=self._clock.is_logical)
         with self._engine.begin() as connection:
             if isinstance(answer, Dialled):
                 return sandbox.dialled(connection, event, answer.contact_point)

@@ -40,3 +40,6 @@ def upgrade() -> None:
     op.drop_column("decisions", "packs")
     op.add_column("decisions", sa.Column("packs", sa.ARRAY(sa.Text()), server_default="{}", nullable=False))
     op.add_column("decisions", sa.Column("reasons", postgresql.JSONB(), server_default="[]", nullable=False))
+    op.add_column("attempts", sa.Column("item_key", sa.Text()))
+    op.create_foreign_key(op.f("fk_attempts_item_key"), "attempts", "work_items", ["item_key"], ["key"])
+    op.create_index(op.f("ix_attempts_item_key"), "attempts", ["item_key"])
