@@ -103,6 +103,15 @@ class House:
         with self.engine.connect() as connection:
             return [tuple(row) for row in connection.exec_driver_sql(query, values or None)]
 
+    @staticmethod
+    async def settled(handle: WorkflowHandle[Any, Any], messages: int) -> dict[str, Any]:
+        """Return the status once the case itself has handled so many messages: the ledger has them a moment earlier."""
+        while True:
+            status: dict[str, Any] = await handle.query("status")
+            if status["handled"] >= messages and status["pending"] == 0:
+                return status
+            await asyncio.sleep(0.05)
+
     async def until(self, query: str, *, seconds: float = 30) -> None:
         """Wait until a query says true."""
         for _ in range(int(seconds / 0.05)):

@@ -74,9 +74,7 @@ async def test_instalments_part_payments_move_no_rung_and_clearing_what_is_past_
     async def pay(number: int, amount: int, currency: str = "USD") -> dict[str, object]:
         body = {"event_id": f"e{number}", "payment_id": f"P{number}", "amount": amount, "currency": currency}
         await handle.signal("record_payment", body)
-        await house.until(f"SELECT count(*) = {number} FROM inbox WHERE status = 'applied'")
-        status: dict[str, object] = await handle.query("status")
-        return status
+        return await house.settled(handle, number)
 
     before = await handle.query("status")
     part = await pay(1, 4_000)
@@ -118,7 +116,7 @@ async def test_p5_broken_bytes_and_unknown_names_leave_the_case_alive(house: Hou
     await house.until("SELECT count(*) = 2 FROM inbox WHERE status = 'refused'")
     await handle.signal("pause", {"event_id": "p1"})
     await house.until("SELECT count(*) = 1 FROM holds WHERE reason = 'paused'")
-    status = await handle.query("status")
+    status = await house.settled(handle, 3)
     assert status["stage"] == "held"
     assert {one["name"] for one in status["refused"]} == {"record_payment", "sing_a_song"}
 
@@ -129,8 +127,7 @@ async def test_a_message_repeated_is_applied_once(house: House) -> None:
     handle = await house.open(now)
     for _ in range(3):
         await handle.signal("record_payment", {"event_id": "e", "payment_id": "P", "amount": 5_000, "currency": "USD"})
-    await house.until("SELECT count(*) = 1 FROM ledger_entries")
-    status = await handle.query("status")
+    status = await house.settled(handle, 1)
     assert status["past_due"] == 5_000
 
 

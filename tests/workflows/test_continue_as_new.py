@@ -15,7 +15,6 @@ from domain.gate import LedgerGate
 from runtime.temporal_server import binary
 from runtime.worker import Parts, Workers
 from tests.workflows.conftest import TEMPLATES, CountingCarrier, House
-from workflows.case import CaseWorkflow
 
 SIGNALS = 200
 
@@ -48,6 +47,6 @@ async def test_p5_two_hundred_signals_across_continue_as_new_are_all_handled(sma
         body = {"event_id": f"e{number}", "payment_id": f"P{number}", "amount": 100, "currency": "USD"}
         await handle.signal("record_payment", body)
     await house.until(f"SELECT count(*) = {SIGNALS} FROM ledger_entries", seconds=60)
-    status = await handle.query(CaseWorkflow.status)
+    status = await house.settled(handle, SIGNALS)
     assert status["past_due"] == 10_000_000 - SIGNALS * 100
     assert (await handle.describe()).run_id != first_run
