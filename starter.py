@@ -12,6 +12,7 @@ from cli.rules import app as rules_app
 from cli.running import demo, up
 from cli.say import run
 from cli.strategy import app as strategy_app
+from cli.switches import app as switch_app
 from cli.templates import app as templates_app
 
 app = typer.Typer(
@@ -30,6 +31,7 @@ app.add_typer(strategy_app, name="strategy")
 app.add_typer(templates_app, name="templates")
 rules_app.command()(explain)
 app.add_typer(rules_app, name="rules")
+app.add_typer(switch_app, name="switch")
 app.command()(backtest)
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ was committed while this call waited is seen. Nothing here talks to a provider.
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Engine
@@ -14,7 +14,9 @@ from sqlalchemy import Connection, Engine
 from activities.checkpoints import Checkpoint, Place
 from activities.instant import Stopwatch
 from activities.judging import Judge, Matter, Read, hand_to_person
+from activities.pacing import Pacing
 from activities.providers.base import AccountLine, Outbound, Provider
+from activities.switching import unless_switched_off
 from activities.wording import Worded, Wording, WordingError
 from db.attempts import Attempt, Point, Ruling, Taken, choose_point, read_context, write_decision
 from db.cases import show_case
@@ -88,7 +90,10 @@ Travelling = tuple[Companion, AccountReading]
 
 
 class Admissions:
-    """Admits attempts over one gate. ``consolidate``: one message speaks for all accounts due on a day."""
+    """Admits attempts over one gate.
+
+    ``consolidate``: one message speaks for all accounts due on a day. ``pacing`` spreads what is deferred.
+    """
 
     def __init__(
         self,
@@ -100,8 +105,10 @@ class Admissions:
         checkpoint: Checkpoint,
         *,
         consolidate: bool,
+        pacing: Pacing | None = None,
     ) -> None:
         self._engine = engine
+        self._pacing = pacing or Pacing()
         self._providers = providers
         self._judge = judge
         self._wording = wording
@@ -137,6 +144,10 @@ class Admissions:
                 covered = self._companions(connection, asked, read)
             if covered:
                 worded, decision, covered = self._worded_for_all(asked, read, worded, decision, covered)
+            if COVERED not in decision.rule_ids:
+                creditor = read.account.facts.creditor
+                decision = unless_switched_off(connection, decision, step=step, creditor=creditor, now=read.now)
+            decision = self._paced(connection, asked, read, decision)
             dispatch = self._write(connection, asked, read, decision, speaks)
             if decision.verdict is Verdict.REVIEW:
                 hand_to_person(connection, asked.attempt, read, decision)
@@ -167,6 +178,22 @@ class Admissions:
         if speaks.status is AttemptStatus.DISPATCHING:
             return Decision(Verdict.DEFER, (WAITS_FOR_COVER,), read.now + LOOK_AGAIN)
         return Decision(Verdict.ALLOW, (COVERED,))
+
+    def _paced(self, connection: Connection, asked: Question, read: Read, decision: Decision) -> Decision:
+        """Give a deferral that many share an instant of its own."""
+        if WAITS_FOR_COVER in decision.rule_ids:
+            return decision
+
+        def allows(at: datetime) -> Verdict:
+            return self._judge.decide(asked.matter, replace(read, now=at)).verdict
+
+        return self._pacing.spread(
+            connection,
+            decision,
+            case_key=asked.attempt.case_key,
+            channel=asked.step.via,
+            allows=allows,
+        )
 
     def _cover_of(self, connection: Connection, asked: Question, read: Read) -> Cover | None:
         """Return the message that speaks for this attempt; one that proved unsent speaks for nobody."""

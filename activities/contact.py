@@ -7,22 +7,33 @@ waits the provider out, looks the attempt up, and adopts it or calls it unknown.
 
 import time
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import Engine
 from temporalio import activity
 
 from activities.admission import Admissions, Admitted, InFlight, Question, report_of, show
+from activities.aftermath import Mishap, Subject, follow, locks_of, subject_of
 from activities.checkpoints import Checkpoint, Place, pass_by
 from activities.instant import Stopwatch
 from activities.judging import Judge
-from activities.providers.base import Accepted, AmbiguousSendError, NotProcessed, Provider, Rejected
+from activities.pacing import Pacing
+from activities.providers.base import (
+    Accepted,
+    AmbiguousSendError,
+    NotProcessed,
+    Provider,
+    Rejected,
+    RejectionKind,
+)
 from activities.rule_facts import Rules
 from activities.signatures import CONTACT
+from activities.switching import WHILE_OFF
 from activities.wording import Wording
 from db.attempts import Attempt, Sent, Taken, read_status, record_sent
 from db.coverage import Cover, void_cover
 from db.facts import read_account
+from db.locks import lock_persons
 from db.strategies import StrategyBook
 from domain.case import ContactReport, ContactRequest
 from domain.codes import AttemptStatus, Channel
@@ -49,6 +60,7 @@ class ContactActivities:
         *,
         consolidate: bool = True,
         rules: Rules | None = None,
+        pacing: Pacing | None = None,
         sleep: Callable[[float], None] = time.sleep,
         checkpoint: Checkpoint = pass_by,
     ) -> None:
@@ -58,7 +70,14 @@ class ContactActivities:
         self._checkpoint = checkpoint
         self._book = StrategyBook(engine)
         self._admissions = Admissions(
-            engine, providers, Judge(gate, rules), wording, self._book, checkpoint, consolidate=consolidate
+            engine,
+            providers,
+            Judge(gate, rules),
+            wording,
+            self._book,
+            checkpoint,
+            consolidate=consolidate,
+            pacing=pacing,
         )
 
     @activity.defn(name=CONTACT, no_thread_cancel_exception=True)  # what a provider answered is recorded in any case
@@ -76,9 +95,9 @@ class ContactActivities:
         match outcome:
             case Admitted():
                 self._checkpoint(Place.CONTACT_ADMITTED, key)
-                sent = self._send(provider, outcome, asked)
+                sent, mishap = self._send(provider, outcome, asked)
                 self._checkpoint(Place.CONTACT_ANSWERED, key)
-                return self._record(asked, outcome.dispatch, sent)
+                return self._record(asked, outcome.dispatch, sent, mishap)
             case ContactReport():
                 return outcome
             case InFlight():
@@ -90,23 +109,24 @@ class ContactActivities:
 
     # --- send ---------------------------------------------------------------------------------------------------
 
-    def _send(self, provider: Provider, admitted: Admitted, asked: Question) -> Sent:
+    def _send(self, provider: Provider, admitted: Admitted, asked: Question) -> tuple[Sent, Mishap | None]:
         if time.monotonic() - admitted.at > SEND_WITHIN:
             # Nothing left this process: it stood still too long, and what it decided on may no longer be true.
             now = asked.now
-            return Sent(AttemptStatus.RETRYABLE, now, error_code="stalled", not_before=now + STALLED_RETRY)
+            return Sent(AttemptStatus.RETRYABLE, now, error_code="stalled", not_before=now + STALLED_RETRY), None
         try:
             result = provider.send(admitted.message)
         except AmbiguousSendError as error:
-            return Sent(AttemptStatus.UNKNOWN, asked.now, error_code=str(error)[:80])
+            return Sent(AttemptStatus.UNKNOWN, asked.now, error_code=str(error)[:80]), None
         now = asked.now
         match result:
             case Accepted():
-                return Sent(AttemptStatus.SENT, now, provider_id=result.provider_id)
+                return Sent(AttemptStatus.SENT, now, provider_id=result.provider_id), None
             case Rejected():
-                return Sent(AttemptStatus.FAILED, now, error_code=result.code)
+                return _refused(result, now)
             case NotProcessed():
-                return Sent(AttemptStatus.RETRYABLE, now, error_code=result.code, not_before=now + result.retry_after)
+                again_at = now + result.retry_after
+                return Sent(AttemptStatus.RETRYABLE, now, error_code=result.code, not_before=again_at), None
 
     def _reconcile(self, provider: Provider, taken: Taken, asked: Question) -> Sent:
         """Wait until nobody can be sending any more, then look the attempt up."""
@@ -133,12 +153,25 @@ class ContactActivities:
 
     # --- record -------------------------------------------------------------------------------------------------
 
-    def _record(self, asked: Question, dispatch: int, sent: Sent) -> ContactReport:
+    def _concerned(self, key: str, mishap: Mishap | None) -> tuple[Subject | None, set[str], set[str]]:
+        """Return what a refusal is about and whom it concerns, to be locked first; nothing when all went well."""
+        if mishap is None:
+            return None, set(), set()
+        with self._engine.connect() as connection:
+            subject = subject_of(connection, key)
+            return (None, set(), set()) if subject is None else (subject, *locks_of(connection, subject, mishap))
+
+    def _record(self, asked: Question, dispatch: int, sent: Sent, mishap: Mishap | None = None) -> ContactReport:
         state, attempt = asked.request.state, asked.attempt
+        subject, accounts, points = self._concerned(attempt.key, mishap)
         with self._engine.begin() as connection:
+            if subject is not None:
+                lock_persons(connection, sorted(accounts), sorted(points))
             status, not_before = sent.status, sent.not_before
             if not record_sent(connection, attempt, dispatch, sent):
                 status, not_before = read_status(connection, attempt.key)
+            elif mishap is not None and subject is not None:
+                follow(connection, subject, mishap)
             if status in _PROVES_UNSENT:
                 void_cover(connection, attempt.key)
             reading = read_account(connection, state.account_key, sent.at, logical=state.clock.is_logical)
@@ -147,6 +180,14 @@ class ContactActivities:
             self._checkpoint(Place.CONTACT_RECORDING, attempt.key)
         self._checkpoint(Place.CONTACT_RECORDED, attempt.key)
         return report
+
+
+def _refused(result: Rejected, now: datetime) -> tuple[Sent, Mishap | None]:
+    """Say what a refusal means for the attempt. Where our own set-up is at fault it stays due under its own key."""
+    mishap = Mishap(result.kind, result.code, now)
+    if result.kind is RejectionKind.CONFIGURATION:
+        return Sent(AttemptStatus.RETRYABLE, now, error_code=result.code, not_before=now + WHILE_OFF), mishap
+    return Sent(AttemptStatus.FAILED, now, error_code=result.code), mishap
 
 
 def _attempt(request: ContactRequest, step: Step) -> Attempt:

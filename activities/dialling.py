@@ -12,6 +12,7 @@ from datetime import datetime
 from sqlalchemy import Connection, Engine
 
 from activities.judging import Judge, Matter, Read, hand_to_person
+from activities.switching import unless_switched_off
 from db.attempts import Attempt, Ruling, write_decision
 from db.coverage import list_accounts
 from db.locks import lock_item
@@ -105,7 +106,14 @@ class Dialling:
         read = self._judge.with_record(connection, matter, self._judge.read(connection, matter, now))
         if read.context.taken is not None and read.context.taken.status not in _OPEN:
             return None
-        return _Asked(case, matter, read, self._judge.decide(matter, read))
+        decision = unless_switched_off(
+            connection,
+            self._judge.decide(matter, read),
+            step=step,
+            creditor=read.account.facts.creditor,
+            now=read.now,
+        )
+        return _Asked(case, matter, read, decision)
 
     def _together(self, allowed: list[_Asked]) -> list[_Asked]:
         """Return the cases one talk may be about: with the first, as long as the gate allows all of them at once."""

@@ -31,6 +31,7 @@ SELECT k.status AS case_status, k.creditor, k.collector,
           FROM account_parties ap JOIN parties p ON p.key = ap.party_key
           JOIN contact_points n ON n.party_key = p.key AND n.kind = %(kind)s
          WHERE ap.account_key = %(account)s AND ap.role = %(role)s AND n.state IN ('unconfirmed', 'confirmed')
+           AND %(channel)s <> ALL (n.unfit)
            AND (ap.valid_from IS NULL OR ap.valid_from <= %(now)s::date)
            AND (ap.valid_to IS NULL OR ap.valid_to >= %(now)s::date)) AS points,
        EXISTS (SELECT 1 FROM holds h WHERE h.scope = 'channel' AND h.account_key = %(account)s

@@ -206,13 +206,15 @@ class Recorder:
 
     def _attempt_updated(self, message: AttemptUpdated, at: datetime) -> list[Outcome]:
         row = self.connection.exec_driver_sql(
-            "SELECT seq, step, status FROM attempts WHERE key = %s AND case_key = %s",
+            "SELECT seq, step, status, not_before FROM attempts WHERE key = %s AND case_key = %s",
             (message.attempt, self.state.case_key),
         ).one_or_none()
         if row is None:
             self._event("unknown_attempt", at, {"attempt": message.attempt})
             return []
-        return [Reported(seq=row.seq, step=row.step, status=AttemptStatus(row.status))]
+        status = AttemptStatus(row.status)
+        again_at = row.not_before if status is AttemptStatus.DEFERRED else None
+        return [Reported(seq=row.seq, step=row.step, status=status, not_before=again_at)]
 
     # --- small things -------------------------------------------------------------------------------------------
 

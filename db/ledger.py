@@ -188,27 +188,51 @@ def keep_in_suspense(
     return Posted("suspense" if kept is not None else "repeated", reason=reason)
 
 
+ReceiptStatus = Literal["sent", "delivered", "answered", "undelivered", "failed"]
+
+_RANK = """CASE %s WHEN 'dispatching' THEN 0 WHEN 'unknown' THEN 0 WHEN 'retryable' THEN 0 WHEN 'sent' THEN 1
+    WHEN 'failed' THEN 2 WHEN 'delivered' THEN 3 WHEN 'undelivered' THEN 4 WHEN 'answered' THEN 5 END"""
+_RECEIPT = f"""
+WITH old AS (SELECT key, status, {_RANK % "status"} AS rank FROM attempts WHERE key = %(key)s FOR UPDATE),
+     new AS (SELECT key, status, rank, coalesce({_RANK % "%(status)s::text"} > rank, false) AS rises FROM old)
+UPDATE attempts t SET
+    status = CASE WHEN n.rises THEN %(status)s ELSE t.status END,
+    provider_id = coalesce(t.provider_id, %(provider_id)s),
+    error_code = CASE WHEN n.rises THEN coalesce(%(error)s, t.error_code) ELSE coalesce(t.error_code, %(error)s) END,
+    recorded_at = CASE WHEN n.rises THEN %(at)s ELSE t.recorded_at END
+  FROM new n WHERE t.key = n.key AND n.rank IS NOT NULL RETURNING t.case_key, n.status AS before, n.rises
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """That a report changed an attempt. ``news``: its case did not know, and may decide otherwise."""
+
+    before: str
+    news: bool
+
+
 def record_receipt(
     connection: Connection,
     attempt_key: str,
-    status: Literal["sent", "delivered", "answered", "undelivered", "failed"],
+    status: ReceiptStatus,
     at: datetime,
     provider_id: str | None,
     error_code: str | None,
-) -> bool:
-    """Record what a carrier says about an attempt; true when that changed it.
+) -> Receipt | None:
+    """Record what a carrier says about an attempt; ``None`` when that changed nothing.
 
-    Reports may come in any order and repeatedly: one that is final is not changed, and ``unknown`` becomes known.
+    Reports come in any order and repeatedly. Each status has a rank, and the highest report stands: a bounce after a
+    delivery counts, a ``sent`` that comes late does not. ``unknown`` becomes known, and so does an attempt that was
+    thought not to have been processed.
     """
     row = connection.exec_driver_sql(
-        "UPDATE attempts SET status = %(status)s, provider_id = coalesce(provider_id, %(provider_id)s), "
-        "error_code = coalesce(%(error)s, error_code), recorded_at = %(at)s "
-        "WHERE key = %(key)s AND (status IN ('dispatching', 'unknown') OR (status = 'sent' AND %(status)s <> 'sent')) "
-        "RETURNING case_key, contact_point_key",
+        _RECEIPT,
         {"status": status, "provider_id": provider_id, "error": error_code, "at": at, "key": attempt_key},
     ).one_or_none()
-    if row is None:
-        return False
+    if row is None or not row.rises:
+        return None
     body = {"attempt": attempt_key, "status": status, "error": error_code}
     append_event(connection, row.case_key, "receipt", at, body)
-    return True
+    expected = row.before in {"dispatching", "sent", "delivered"} and status in {"sent", "delivered"}
+    return Receipt(row.before, news=not expected)

@@ -207,7 +207,7 @@ def _case_input(
 
 _UNSTARTED = """
 SELECT k.key, k.account_key, k.strategy_digest, s.body::text AS strategy, k.opened_at, k.clock,
-       (SELECT coalesce(max(t.seq), 0) FROM attempts t WHERE t.case_key = k.key) AS seq
+       (SELECT coalesce(max(t.seq), 0) FROM attempts t WHERE t.case_key = k.key AND t.origin <> 'inbound') AS seq
   FROM cases k JOIN strategies s ON s.digest = k.strategy_digest
 """
 

@@ -160,6 +160,7 @@ contact_points = Table(
     _text("source", default="ledger"),
     _text("state", default="unconfirmed"),
     _text("consent", default="not_asked"),
+    Column("unfit", ARRAY(Text), nullable=False, server_default="{}"),
     Column("tried", Integer, nullable=False, server_default="0"),
     _at("last_tried_at", null=True),
     UniqueConstraint("party_key", "kind", "value"),
@@ -168,6 +169,7 @@ contact_points = Table(
     _one_of("consent", ("not_asked", "given", "withdrawn")),
     Index(None, "kind", "value"),
 )
+"""``unfit`` names the channels that cannot use a point that is good for others: text messages to a landline."""
 
 # --- what is owed ---------------------------------------------------------------------------------------------
 
@@ -349,6 +351,7 @@ cases = Table(
     CheckConstraint("(status = 'closed') = (closed_at IS NOT NULL AND close_reason IS NOT NULL)", name="closed"),
     Index("uq_cases_open_account", "account_key", unique=True, postgresql_where=text("status <> 'closed'")),
     Index(None, "status", "stage"),
+    Index("ix_cases_coming", "next_channel", "due_at", postgresql_where=text("status = 'open'")),
 )
 """One stretch of delinquency of one account, and its row for lists. The workflow id is ``case/<key>``.
 ``next_step`` and ``next_channel`` say what the case does at ``due_at``, when that is a contact."""
@@ -466,6 +469,7 @@ work_items = Table(
     Column("outcome", JSONB),
     _ref("state_event_key", "state_events.key", null=True, index=True),
     Column("not_for", ARRAY(Text), nullable=False, server_default="{}"),
+    _text("note_ref", null=True),
     _one_of("kind", TaskKind),
     _one_of("status", ("open", "claimed", "done", "expired", "cancelled")),
     Index(
@@ -479,7 +483,8 @@ work_items = Table(
     Index(None, "status", "kind", "due_at"),
 )
 """A task for a person. One open call per person, creditor and collector; ``work_item_cases`` lists its cases.
-``not_for`` names the people who must not take it: a complaint is not handled by whom it is about."""
+``not_for`` names the people who must not take it: a complaint is not handled by whom it is about. ``note_ref`` names
+what there is to read: a text in the inbox, an attempt."""
 
 work_item_cases = Table(
     "work_item_cases",
@@ -620,12 +625,52 @@ inbox = Table(
     _text("refusal", null=True),
     _text("batch", null=True),
     Column("outcomes", JSONB, nullable=False, server_default="[]"),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    _at("not_before", null=True),
     UniqueConstraint("source", "external_id"),
     _one_of("status", ("received", "applied", "refused")),
     Index(None, "case_key"),
+    Index("ix_inbox_waiting", "id", postgresql_where=text("status = 'received' AND source LIKE 'web/%'")),
 )
 """Everything a person or a provider told us, as it came, before it is acknowledged (promise P5). ``batch`` names the
-activity that applied a message and ``outcomes`` what it told the case, so that a repeated activity says the same."""
+activity that applied a message and ``outcomes`` what it told the case, so that a repeated activity says the same.
+What came over HTTP has a source ``web/...``; it is applied ``tries`` times until it succeeds, not ``not_before``."""
+
+signals = Table(
+    "signals",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    _ref("case_key", "cases.key"),
+    _text("name"),
+    _text("event_id"),
+    Column("body", JSONB, nullable=False),
+    _at("created_at"),
+    _text("status", default="waiting"),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    _at("not_before", null=True),
+    _at("settled_at", null=True),
+    UniqueConstraint("case_key", "event_id"),
+    _one_of("status", ("waiting", "delivered", "final")),
+    Index("ix_signals_waiting", "id", postgresql_where=text("status = 'waiting'")),
+)
+"""What cases must be told of what the ledger knows already: written in the transaction that changed it, delivered to
+Temporal afterwards, as often as it takes. ``final``: the episode was closed, so nobody is left to hear it."""
+
+switches = Table(
+    "switches",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    _text("scope"),
+    _text("name"),
+    _text("reason"),
+    _text("off_by"),
+    _at("off_at"),
+    _text("on_by", null=True),
+    _at("on_at", null=True),
+    _one_of("scope", ("channel", "template", "creditor")),
+    Index("uq_switches_off", "scope", "name", unique=True, postgresql_where=text("on_at IS NULL")),
+)
+"""What was switched off, by whom and until when. While a row has no ``on_at``, nothing of it is dispatched."""
 
 # --- the record -----------------------------------------------------------------------------------------------
 

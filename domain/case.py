@@ -278,12 +278,13 @@ class Worked(BaseModel):
 
 
 class Reported(BaseModel):
-    """An attempt changed after it was made."""
+    """An attempt changed after it was made. ``not_before``: a deferred one may be taken up again then."""
 
     kind: Literal["reported"] = "reported"
     seq: int
     step: str | None
     status: AttemptStatus
+    not_before: AwareDatetime | None = None
 
 
 class Skipped(BaseModel):

@@ -435,7 +435,16 @@ def _apply_worked(state: CaseState, strategy: Strategy, worked: Worked) -> tuple
 def _apply_reported(
     state: CaseState, strategy: Strategy, reported: Reported, at: datetime
 ) -> tuple[CaseState, list[Received]]:
-    """Take in that an attempt changed after the case had moved on: only what the step says follows."""
+    """Take in that an attempt changed after the case had moved on: only what the step says follows.
+
+    One that was deferred, and that the case still waits for, may have been given another instant.
+    """
+    if reported.status is AttemptStatus.DEFERRED:
+        if state.cursor.open_seq != reported.seq or reported.not_before is None:
+            return state, []
+        return state.model_copy(
+            update={"cursor": state.cursor.model_copy(update={"not_before": reported.not_before})}
+        ), []
     if reported.step is None or not any(step.id == reported.step for step in strategy.steps):
         return state, []
     index = strategy.index_of(reported.step)
