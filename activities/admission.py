@@ -147,7 +147,7 @@ class Admissions:
             if COVERED not in decision.rule_ids:
                 creditor = read.account.facts.creditor
                 decision = unless_switched_off(connection, decision, step=step, creditor=creditor, now=read.now)
-            decision = self._paced(connection, asked, read, decision)
+            decision = self._paced(connection, asked, read, worded, decision)
             dispatch = self._write(connection, asked, read, decision, speaks)
             if decision.verdict is Verdict.REVIEW:
                 hand_to_person(connection, asked.attempt, read, decision)
@@ -179,13 +179,15 @@ class Admissions:
             return Decision(Verdict.DEFER, (WAITS_FOR_COVER,), read.now + LOOK_AGAIN)
         return Decision(Verdict.ALLOW, (COVERED,))
 
-    def _paced(self, connection: Connection, asked: Question, read: Read, decision: Decision) -> Decision:
+    def _paced(
+        self, connection: Connection, asked: Question, read: Read, worded: Worded | None, decision: Decision
+    ) -> Decision:
         """Give a deferral that many share an instant of its own."""
         if WAITS_FOR_COVER in decision.rule_ids:
             return decision
 
         def allows(at: datetime) -> Verdict:
-            return self._judge.decide(asked.matter, replace(read, now=at)).verdict
+            return self._judge.decide(asked.matter, replace(read, now=at), worded=worded).verdict
 
         return self._pacing.spread(
             connection,

@@ -5,7 +5,6 @@ transaction begins with ``lock_persons`` over what ``locks_of`` names. A contact
 who has it; our own mistakes switch off what made them, and operations are told.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -25,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 _SUBJECT = """
 SELECT t.key, t.case_key, t.channel, coalesce(t.template, t.step, '') AS template, t.contact_point_key, k.account_key,
-       coalesce(p.timezone, c.timezone, 'UTC') AS zone,
+       t.admitted_at, coalesce(p.timezone, c.timezone, 'UTC') AS zone,
        coalesce((SELECT array_agg(x.account_key ORDER BY x.account_key) FROM attempt_accounts x
                   WHERE x.attempt_key = t.key), '{}') AS accounts
   FROM attempts t JOIN cases k ON k.key = t.case_key JOIN creditors c ON c.code = k.creditor
@@ -46,6 +45,7 @@ class Subject:
     account_key: str
     zone: str
     accounts: tuple[str, ...]
+    admitted_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,7 @@ def subject_of(connection: Connection, attempt_key: str, provider_id: str = "") 
         account_key=row.account_key,
         zone=row.zone,
         accounts=tuple(row.accounts),
+        admitted_at=row.admitted_at,
     )
 
 
@@ -156,14 +157,4 @@ def tell_operations(connection: Connection, reason: str, note_ref: str, at: date
         "SELECT 'review', %(reason)s, %(skill)s, %(at)s, %(at)s, %(note)s WHERE NOT EXISTS (SELECT 1 FROM work_items "
         "WHERE kind = 'review' AND reason = %(reason)s AND status IN ('open', 'claimed'))",
         {"reason": reason[:200], "skill": OPERATIONS, "at": at, "note": note_ref},
-    )
-
-
-def open_cases_of(connection: Connection, subject: Subject) -> Sequence[str]:
-    """Return the open cases of the accounts an attempt speaks of."""
-    return list(
-        connection.exec_driver_sql(
-            "SELECT k.key FROM cases k WHERE k.account_key = ANY(%s) AND k.status <> 'closed' ORDER BY k.key",
-            (sorted({subject.account_key, *subject.accounts}),),
-        ).scalars()
     )

@@ -7,8 +7,11 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,6 +24,7 @@ from rich.text import Text
 from sqlalchemy import Engine
 
 from cli.portfolio import write_portfolio
+from cli.rehearsal import Carriers, start_carriers
 from cli.rules import RULES, book_of
 from cli.say import ROOT, UserError, err, out, plainly, print_json, shipped_strategies
 from db.engine import make_engine
@@ -40,6 +44,14 @@ DEMO_START = date(2026, 1, 5)
 DEMO_SECONDS_PER_DAY = 0.9
 DEMO_MARKER = "demonstration"
 WORKER = [sys.executable, str(ROOT / "worker.py")]
+WEB = [sys.executable, str(ROOT / "webserver.py")]
+
+
+class Choice(StrEnum):
+    """Who carries the messages of a demonstration."""
+
+    SANDBOX = "sandbox"
+    FAKE = "fake"
 
 
 @plainly
@@ -55,7 +67,10 @@ async def _up(settings: Settings) -> None:
     stop = _stop_event()
     async with Servers(settings) as servers:
         await asyncio.to_thread(_prepare, servers.database_url)
-        await _start_workers(servers, settings)
+        port, env = _web(servers, settings)
+        await servers.add_child("web", WEB, env, port=port)
+        await _start_workers(servers, settings, env)
+        out.print(f"Webhooks and payments: http://{settings.web_host}:{port}")
         out.print(f"Dunlin is up. Cases in Temporal's web UI: {servers.ui_url or servers.temporal_address}")
         out.print("Next: `python starter.py import --ledger FILE`, then `python starter.py open`. Ctrl-C stops.")
         await _until(stop, servers)
@@ -71,9 +86,14 @@ def _prepare(url: str) -> None:
     engine.dispose()
 
 
-async def _start_workers(servers: Servers, settings: Settings) -> None:
+def _web(servers: Servers, settings: Settings) -> tuple[int, dict[str, str]]:
+    """Return the port of the web part, and what workers and it must know of it."""
+    port = servers.port_for("the web part", settings.web_port, "DUNLIN_WEB_PORT")
+    return port, {**os.environ, "DUNLIN_STATE_DIR": str(settings.state_folder), "DUNLIN_WEB_PORT": str(port)}
+
+
+async def _start_workers(servers: Servers, settings: Settings, env: Mapping[str, str]) -> None:
     for number in range(settings.workers):
-        env = {**os.environ, "DUNLIN_STATE_DIR": str(settings.state_folder)}
         await servers.add_child(f"worker-{number + 1}", WORKER, env)
 
 
@@ -101,6 +121,9 @@ def demo(
     accounts: Annotated[int, typer.Option(min=1, max=20_000, help="Accounts of the sample portfolio.")] = 200,
     days: Annotated[int, typer.Option(min=1, max=720, help="Days to play.")] = 120,
     seed: Annotated[int, typer.Option(help="Same seed, same story.")] = 7,
+    providers: Annotated[
+        Choice, typer.Option(help="sandbox, or fake: real requests to a fake of the carriers, with callbacks.")
+    ] = Choice.SANDBOX,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Play the main job on a sample portfolio, days in seconds, and print a summary that adds up."""
@@ -109,7 +132,7 @@ def demo(
         raise UserError("demo: runs on servers of its own; unset DUNLIN_DATABASE_URL and TEMPORAL_ADDRESS for it")
     configure("WARNING")
     _start_over(settings.state_folder)
-    summary = asyncio.run(_demo(settings, accounts, days, seed, stay=stay, quiet=as_json))
+    summary = asyncio.run(_demo(settings, accounts, days, seed, providers, stay=stay, quiet=as_json))
     gc.collect()
     if as_json:
         print_json(summary.as_dict())
@@ -119,7 +142,9 @@ def demo(
         raise UserError(f"the summary does not add up: {'; '.join(summary.wrong)}")
 
 
-async def _demo(settings: Settings, accounts: int, days: int, seed: int, *, stay: bool, quiet: bool) -> Summary:
+async def _demo(
+    settings: Settings, accounts: int, days: int, seed: int, providers: Choice, *, stay: bool, quiet: bool
+) -> Summary:
     stop = _stop_event()
     began = time.monotonic()
     async with AsyncExitStack() as stack:
@@ -128,17 +153,33 @@ async def _demo(settings: Settings, accounts: int, days: int, seed: int, *, stay
         engine = make_engine(servers.database_url)
         stack.callback(engine.dispose)
         clock = await asyncio.to_thread(_load_portfolio, engine, settings.state_folder, accounts, days, seed)
-        await _start_workers(servers, settings)
+        carriers = await _start_processes(servers, settings, providers, seed)
         if not quiet:
             out.print(f"Every case in Temporal's web UI: {servers.ui_url}")
         await _watch(engine, clock, stop, servers, quiet=quiet)
         if not quiet:
             out.print(f"{days} days in {time.monotonic() - began:.0f} s; restarts of servers: {_restarts(servers)}")
         summary = await asyncio.to_thread(summarise, engine)
+        if carriers is not None:
+            figures, wrong = await asyncio.to_thread(carriers.compare, engine)
+            summary = replace(summary, carriers=figures, wrong=(*summary.wrong, *wrong))
         if stay and not stop.is_set():
             out.print(f"Still up: {servers.ui_url} . Ctrl-C stops.")
             await _until(stop, servers)
     return summary
+
+
+async def _start_processes(servers: Servers, settings: Settings, providers: Choice, seed: int) -> Carriers | None:
+    """Start what a demonstration needs besides the servers. It never reaches a real carrier, whatever is set."""
+    port, env = _web(servers, settings)
+    env |= {"DUNLIN_PROVIDERS": "sandbox", "DUNLIN_PUBLIC_URL": f"http://127.0.0.1:{port}"}
+    carriers = None
+    if providers is Choice.FAKE:
+        carriers = await start_carriers(servers, seed)
+        env |= await asyncio.to_thread(carriers.environment, env["DUNLIN_PUBLIC_URL"])
+        await servers.add_child("web", WEB, env, port=port)
+    await _start_workers(servers, settings, env)
+    return carriers
 
 
 def _restarts(servers: Servers) -> str:
@@ -306,5 +347,6 @@ def _final(summary: Summary) -> Group:
         _work(summary),
         _counts("payments", summary.payments),
         _counts("paid, minor units", summary.paid),
+        *(_counts(provider, figures) for provider, figures in summary.carriers.items()),
         Text("everything adds up" if not summary.wrong else f"DOES NOT ADD UP: {'; '.join(summary.wrong)}"),
     )

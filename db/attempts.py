@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from db.record import append_event
-from domain.codes import AttemptStatus, Channel, PartyRole, Purpose, Verdict
+from domain.codes import AttemptStatus, Channel, Origin, PartyRole, Purpose, Verdict
 from domain.gate import Decision, Reason
 from domain.record import canonical
 
@@ -42,10 +42,10 @@ SELECT k.status AS case_status, k.creditor, k.collector,
 
 _WRITE = """
 WITH t AS (
-    INSERT INTO attempts (key, case_key, seq, purpose, step, pass_no, try_no, channel, template, party_key,
+    INSERT INTO attempts (key, case_key, seq, origin, purpose, step, pass_no, try_no, channel, template, party_key,
         contact_point_key, status, due_at, not_before, admitted_at, engine_admitted_at, provider, dispatch,
         quoted_amount, quoted_currency, quoted_as_of, item_key)
-    VALUES (%(key)s, %(case)s, %(seq)s, %(purpose)s, %(step)s, %(pass_no)s, %(try_no)s, %(channel)s, %(template)s,
+    VALUES (%(key)s, %(case)s, %(seq)s, %(origin)s, %(purpose)s, %(step)s, %(pass_no)s, %(try_no)s, %(channel)s, %(template)s,
         %(party)s, %(point)s, %(status)s, %(now)s, %(not_before)s, %(admitted_at)s, %(engine_at)s, %(provider)s,
         %(sends)s, %(amount)s, %(currency)s, %(now)s, %(item)s)
     ON CONFLICT (key) DO UPDATE SET status = excluded.status, not_before = excluded.not_before,
@@ -140,6 +140,7 @@ class Attempt:
     template: str | None
     item: str | None = None
     """The work item it is made for."""
+    origin: Origin = Origin.STEP
 
 
 def read_context(connection: Connection, attempt: Attempt, kind: str, role: PartyRole, now: datetime) -> Context:
@@ -243,6 +244,7 @@ def write_decision(connection: Connection, attempt: Attempt, ruling: Ruling) -> 
             "case": attempt.case_key,
             "account": attempt.account_key,
             "seq": attempt.seq,
+            "origin": attempt.origin,
             "purpose": attempt.purpose,
             "step": attempt.step,
             "pass_no": attempt.pass_no,

@@ -6,7 +6,7 @@ stay in the inbox; the event that follows names them and does not repeat them.
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 from sqlalchemy import Connection, Engine
 
@@ -16,7 +16,8 @@ from domain.keywords import LastTemplate, Reading, read_text
 from domain.state_events import StateKind, Told
 
 _CONTEXT = """
-SELECT n.key AS point, a.key AS account, coalesce(p.timezone, c.timezone, 'UTC') AS zone
+SELECT n.key AS point, n.party_key AS party, a.key AS account, a.creditor, a.collector, a.currency,
+       d.key AS debtor, k.key AS "case", coalesce(p.timezone, c.timezone, 'UTC') AS zone
   FROM contact_points n
   JOIN account_parties ap ON ap.party_key = n.party_key
   JOIN accounts a ON a.key = ap.account_key
@@ -51,6 +52,23 @@ class Reply:
     text: str
     at: datetime
     last: LastTemplate | None = None
+    sure: Reading | None = None
+    """What the carrier itself has taken it for: it blocks the number on a STOP, whatever we read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Whose reply it most likely is. ``case_key`` is ``None`` when no case of theirs is open."""
+
+    point_key: str
+    party_key: str
+    account_key: str
+    creditor: str
+    collector: str
+    currency: str
+    debtor_key: str
+    case_key: str | None
+    zone: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,27 +82,28 @@ class Taken:
 
 def take_in_reply(engine: Engine, reply: Reply) -> Taken:
     """Keep a reply and do what it demands, once, under the locks of everybody concerned."""
-    reading = read_text(reply.text, reply.last)
+    reading = reply.sure or read_text(reply.text, reply.last)
     with engine.connect() as connection:
-        context = _context(connection, reply)
-        told = None if context is None else _told(reply, reading, context)
+        sender = sender_of(connection, reply.kind, reply.value)
+        told = None if sender is None else _told(reply, reading, sender)
         concern = None if told is None else concern_of(connection, told)
     with engine.begin() as connection:
         if concern is not None:
             lock_persons(connection, concern.accounts, concern.points)
         _keep(connection, reply)
-        if told is None or context is None:
+        if told is None or sender is None:
             return Taken(reading)
-        recorded = record_state_event(connection, told, zone=context["zone"])
+        recorded = record_state_event(connection, told, zone=sender.zone)
     return Taken(reading, recorded.key, recorded.cases if told.moves_the_ladder else ())
 
 
-def _context(connection: Connection, reply: Reply) -> dict[str, Any] | None:
-    row = connection.exec_driver_sql(_CONTEXT, {"kind": reply.kind, "value": reply.value}).mappings().one_or_none()
-    return None if row is None else dict(row)
+def sender_of(connection: Connection, kind: str, value: str) -> Sender | None:
+    """Return who most likely wrote from a number or address; ``None`` when nobody we know has it."""
+    row = connection.exec_driver_sql(_CONTEXT, {"kind": kind, "value": value}).one_or_none()
+    return None if row is None else Sender(*row)
 
 
-def _told(reply: Reply, reading: Reading, context: dict[str, Any]) -> Told | None:
+def _told(reply: Reply, reading: Reading, sender: Sender) -> Told | None:
     kind = TELLS.get(reading)
     if kind is None:
         return None
@@ -92,9 +111,9 @@ def _told(reply: Reply, reading: Reading, context: dict[str, Any]) -> Told | Non
         kind=kind,
         event_id=f"{reply.source}/{reply.external_id}",
         at=reply.at,
-        account_key=context["account"],
+        account_key=sender.account_key,
         source=reply.source,
-        contact_point_key=context["point"],
+        contact_point_key=sender.point_key,
         note_ref=f"inbox/{reply.source}/{reply.external_id}",
         detail={"reading": str(reading), "form": "sms" if reply.kind == "phone" else "email"},
     )

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from domain.calendar import at_local, known_zone, local_date
 from domain.codes import AttemptStatus, Channel, Reached, TaskKind
 
-EventKind = Literal["receipt", "reply", "payment", "return", "call", "visit", "legal"]
+EventKind = Literal["receipt", "callback", "reply", "payment", "return", "call", "visit", "legal"]
 SATURDAY = 5
 VISITORS = 2
 """How many people go together."""

@@ -26,6 +26,8 @@ JUDGED_AS: Mapping[str, ContactChannel] = {"sms": "sms", "voice": "voicemail", "
 """The channel whose content rules hold for a template. What a call says to nobody in particular is what a machine
 may keep: the form of a voicemail."""
 DEBTOR_ROLE = "debtor"
+ANSWER = "reply"
+"""The purpose of an answer to what somebody wrote: it names no sum, so it need not list accounts."""
 _ACTIVE = re.compile(
     r"<(script|iframe|object|embed|form|link|meta|base)\b|\s(on[a-z]+)\s*=|(javascript):", re.IGNORECASE
 )
@@ -217,7 +219,7 @@ class Judge:
         if piece.markup and (active := _ACTIVE.search(one.text)) is not None:
             said = next(word for word in active.groups() if word)
             yield one.line_at(active.start()), "wording.markup", f"'{said}' is not for messages: text and links only"
-        if piece.purpose.role == DEBTOR_ROLE and piece.channel != "voice":
+        if piece.purpose.role == DEBTOR_ROLE and piece.channel != "voice" and piece.purpose.purpose != ANSWER:
             yield from _accounts(one, text)
         if piece.channel == "sms":
             yield from _segments(one, self._languages.segments)

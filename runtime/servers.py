@@ -14,7 +14,7 @@ from typing import Self
 from runtime.endpoints import Endpoints, Ownership, Ports, external_namespace, publish, withdraw
 from runtime.postgres import EmbeddedPostgres
 from runtime.process import Program, end_leftover
-from runtime.supervision import PlainProgram, Server, Supervised
+from runtime.supervision import ListeningProgram, PlainProgram, Server, Supervised
 from runtime.temporal_server import EmbeddedTemporal, binary
 from settings import Settings, external_temporal_address
 
@@ -75,13 +75,20 @@ class Servers:
     ) -> None:
         await self._stop()
 
-    async def add_child(self, name: str, argv: Sequence[str], env: Mapping[str, str] | None = None) -> Supervised:
+    async def add_child(
+        self, name: str, argv: Sequence[str], env: Mapping[str, str] | None = None, *, port: int | None = None
+    ) -> Supervised:
         """Run a program beside the servers and start it again when it dies; it ends before they do.
 
-        `env` is added to our environment. SIGTERM asks it to stop; it has 40 seconds.
+        `env` is added to our environment. SIGTERM asks it to stop; it has 40 seconds. With a `port` it is up when it
+        takes connections there.
         """
         program = Program(name, tuple(argv), env or {}, signal.SIGTERM, _CHILD_STOP_SECONDS)
-        return await self._supervise(PlainProgram(program))
+        return await self._supervise(PlainProgram(program) if port is None else ListeningProgram(program, port))
+
+    def port_for(self, name: str, wanted: int, variable: str) -> int:
+        """Return a port for a program, the same from start to start. Raises ServerFailed if the wanted one is taken."""
+        return Ports(self._folder).choose(name, wanted, variable)
 
     async def stop_child(self, name: str) -> None:
         """Stop a program cleanly and for good."""

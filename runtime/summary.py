@@ -1,6 +1,6 @@
 """What a portfolio looks like now, and whether the figures add up: each account, attempt and payment is somewhere."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, Engine
@@ -20,6 +20,8 @@ class Summary:
     paid: dict[str, int]
     coming: tuple[tuple[str, str, str], ...]
     wrong: tuple[str, ...]
+    carriers: dict[str, dict[str, int]] = field(default_factory=dict)
+    """By provider: what carriers outside say of themselves, beside our own figures."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON values."""

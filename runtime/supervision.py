@@ -55,6 +55,20 @@ class PlainProgram:
         """Nobody calls it."""
 
 
+class ListeningProgram(PlainProgram):
+    """A program that works as soon as it takes connections on a port of loopback."""
+
+    def __init__(self, program: Program, port: int) -> None:
+        super().__init__(program)
+        self._port = port
+
+    async def answer(self) -> None:
+        """Connect once."""
+        _, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        writer.close()
+        await writer.wait_closed()
+
+
 class Supervised:
     """One program kept running; `restarts` counts how often it had to be started again."""
 

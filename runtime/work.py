@@ -21,9 +21,7 @@ from temporalio.common import WorkflowIDConflictPolicy
 
 from activities.dialling import Dialling
 from activities.judging import Judge
-from activities.providers.base import Provider
-from activities.providers.letter import LetterProvider
-from activities.providers.sandbox import SandboxProvider, SandboxTasks
+from activities.providers.sandbox import SandboxTasks
 from activities.rule_facts import Rules
 from activities.rulebook import read_rulebook
 from activities.signatures import CASES_QUEUE
@@ -31,9 +29,9 @@ from activities.wording import Wording
 from db.engine import make_engine
 from db.settings import SANDBOX_SEED, get, read_clock
 from domain.clock import BusinessClock
-from domain.codes import AUTOMATED_CHANNELS, Channel
 from domain.opening import OpenRequest
 from domain.rule_gate import RuleGate
+from runtime.channels import providers_of, rates_of
 from runtime.client import NotRunning, connect
 from runtime.endpoints import running_endpoints
 from runtime.worker import Parts, Workers
@@ -79,16 +77,13 @@ def _installation(engine: Engine) -> tuple[BusinessClock, int | None]:
 def parts_of(engine: Engine, settings: Settings, seed: int | None) -> Parts:
     """Return what the activities are made of.
 
-    With a seed people are simulated; without one messages only land in the sandbox's outbox, and letters become print
-    files.
+    With a seed people are simulated. Without one, what is not set up to reach somebody only lands in the sandbox's
+    outbox, and letters become print files.
     """
-    carrier = SandboxProvider(engine, seed)
-    providers: dict[Channel, Provider] = dict.fromkeys(AUTOMATED_CHANNELS, carrier)
-    if seed is None:
-        providers[Channel.LETTER] = LetterProvider(settings.state_folder / "letters")
     return Parts(
         engine=engine,
-        providers=providers,
+        providers=providers_of(engine, settings, seed),
+        rates=rates_of(settings),
         gate=RuleGate(read_rulebook(RULES)),
         rules=Rules(),
         wording=Wording(TEMPLATES),

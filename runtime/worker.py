@@ -32,6 +32,7 @@ from activities.checkpoints import Checkpoint, pass_by
 from activities.contact import ContactActivities
 from activities.judging import Judge
 from activities.opening import OpeningActivities
+from activities.pacing import Pacing
 from activities.providers.base import Provider
 from activities.rule_facts import Rules
 from activities.signatures import CASES_QUEUE, HEARTBEAT_TIMEOUT, queue_of
@@ -160,6 +161,7 @@ class Workers:
             parts.wording,
             consolidate=parts.consolidate,
             rules=parts.rules,
+            pacing=Pacing(parts.rates),
             checkpoint=parts.checkpoint,
         )
         judge = Judge(parts.gate, parts.rules)

@@ -6,6 +6,7 @@ while a case of that person still has to act before them. So the same seed gives
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, cast
@@ -37,6 +38,8 @@ DONE = "world_done"
 LOOK_EVERY = 0.05
 RETRY_AFTER = 1.0
 STALLED_AFTER = 60.0
+CALLBACK_PATIENCE = 60.0
+"""Seconds for which the world stands still for a carrier that has not said what became of a message."""
 DAY = timedelta(days=1)
 OpenCases = Callable[[datetime], Awaitable[int]]
 
@@ -62,6 +65,7 @@ class World:
         self._dialling = dialling
         self._open_cases = open_cases
         self._turns = Turns(engine, client)
+        self._awaited: dict[int, float] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until stopped; an outage of either server is waited out."""
@@ -95,8 +99,8 @@ class World:
 
     async def _pump(self) -> bool:
         events = await asyncio.to_thread(self._due)
-        await asyncio.gather(*(self._happen(event) for event in events))
-        return bool(events)
+        happened = await asyncio.gather(*(self._happen(event) for event in events))
+        return any(happened)
 
     def _due(self) -> list[sandbox.Event]:
         limit = self._clock.business(engine_now())
@@ -119,12 +123,15 @@ class World:
         until = datetime.fromisoformat(opened)
         return until if self._clock.horizon is None else min(until, self._clock.horizon)
 
-    async def _happen(self, event: sandbox.Event) -> None:
+    async def _happen(self, event: sandbox.Event) -> bool:
+        """Let one thing happen; false when it has to wait for somebody else."""
+        if event.kind == "callback":
+            return await asyncio.to_thread(self._has_called_back, event)
         if event.delivered_at is None:
             if event.kind in {"call", "visit"}:
                 dialled = await asyncio.to_thread(self._dial, event)
                 if dialled is None:
-                    return
+                    return True
                 event = dialled
             await asyncio.to_thread(self._deliver, event)
         told = self._message(event)
@@ -138,6 +145,24 @@ class World:
                 if name in _OUTCOMES:
                     await asyncio.to_thread(self._record_after_close, name, body, event)
         await asyncio.to_thread(self._confirm, event)
+        return True
+
+    def _has_called_back(self, event: sandbox.Event) -> bool:
+        """Whether a carrier outside has said what became of an attempt; one that says nothing is not waited for."""
+        began = self._awaited.setdefault(event.id, time.monotonic())
+        with self._engine.begin() as connection:
+            status = connection.exec_driver_sql(
+                "SELECT status FROM attempts WHERE key = %s", (event.body["attempt"],)
+            ).scalar_one()
+            told = status not in {"dispatching", "sent", "unknown"}
+            if not told and time.monotonic() - began < CALLBACK_PATIENCE:
+                return False
+            if not told:
+                log.warning("a carrier did not call back", attempt=event.body["attempt"])
+            sandbox.mark_delivered(connection, event, engine_now())
+            sandbox.mark_confirmed(connection, event, engine_now())
+        del self._awaited[event.id]
+        return True
 
     def _record_after_close(self, name: str, body: dict[str, Any], event: sandbox.Event) -> None:
         """Keep what came of a call whose case closed while it was made."""

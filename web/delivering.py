@@ -1,0 +1,130 @@
+"""Tells the cases what the ledger knows already: from the queue in the database, as often as it takes.
+
+It survives restarts because the queue does, and an outage of Temporal because a message leaves the queue only when the
+server has taken it. A case that has no workflow is final only if its episode is closed.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+import structlog
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from db.signals import Signal, delivered, due, nobody_there
+from runtime.client import NotRunning
+from web.counters import Counters
+
+AT_ONCE = 32
+MOST = 200
+LOOK_EVERY = 1.0
+"""Seconds after which the queue is looked at without being told: other processes write to it too."""
+LONGEST_PAUSE = 10.0
+PATIENCE = 15.0
+"""Seconds that one message may take on its way to the server."""
+
+log = structlog.get_logger(__name__)
+
+
+class Deliverer:
+    """Delivers signals. ``connect`` gives a client, and raises NotRunning while there is no server."""
+
+    def __init__(self, engine: Engine, connect: Callable[[], Awaitable[Client]], counters: Counters) -> None:
+        self._engine = engine
+        self._connect = connect
+        self._counters = counters
+        self._client: Client | None = None
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        """Say that there is something to deliver; from the event loop only."""
+        self._woken.set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Deliver until stopped."""
+        pause = 0.0
+        while not stop.is_set():
+            self._woken.clear()
+            try:
+                count = await self.deliver_some()
+            except (RPCError, NotRunning, SQLAlchemyError, OSError, TimeoutError) as error:
+                pause = min(max(0.25, 2 * pause), LONGEST_PAUSE)
+                self._counters.add("delivery_pauses", kind=type(error).__name__)
+                log.warning("signals wait for a server", kind=type(error).__name__)
+                await _wait_for(stop, pause)
+                continue
+            pause = 0.0
+            if count == 0:
+                await self._sleep(stop)
+
+    async def deliver_some(self) -> int:
+        """Deliver what is due; return how many messages were settled. Raises when a server does not answer."""
+        signals = await asyncio.to_thread(self._due)
+        if not signals:
+            return 0
+        if self._client is None:
+            self._client = await self._connect()
+        slots, by_case = asyncio.Semaphore(AT_ONCE), dict[str, list[Signal]]()
+        for one in signals:
+            by_case.setdefault(one.case_key, []).append(one)
+        results = await asyncio.gather(
+            *(self._deliver(self._client, slots, some) for some in by_case.values()), return_exceptions=True
+        )
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        return len(signals)
+
+    async def _deliver(self, client: Client, slots: asyncio.Semaphore, signals: list[Signal]) -> None:
+        """Deliver the messages of one case in their order."""
+        sent = []
+        try:
+            async with slots:
+                for one in signals:
+                    if await self._send(client, one):
+                        sent.append(one.id)  # noqa: PERF401 - those before a failure are settled all the same
+        finally:
+            if sent:
+                await asyncio.to_thread(self._settle, sent)
+
+    async def _send(self, client: Client, signal: Signal) -> bool:
+        handle = client.get_workflow_handle(f"case/{signal.case_key}")
+        try:
+            await asyncio.wait_for(handle.signal(signal.name, signal.body), PATIENCE)
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+            final = await asyncio.to_thread(self._nobody_there, signal)
+            self._counters.add("signals", result="final" if final else "put_off")
+            return False
+        self._counters.add("signals", result="delivered")
+        return True
+
+    async def _sleep(self, stop: asyncio.Event) -> None:
+        waits = [asyncio.ensure_future(self._woken.wait()), asyncio.ensure_future(stop.wait())]
+        await asyncio.wait(waits, timeout=LOOK_EVERY, return_when=asyncio.FIRST_COMPLETED)
+        for one in waits:
+            one.cancel()
+
+    def _due(self) -> list[Signal]:
+        with self._engine.connect() as connection:
+            return due(connection, datetime.now(UTC), MOST)
+
+    def _settle(self, ids: list[int]) -> None:
+        with self._engine.begin() as connection:
+            delivered(connection, ids, datetime.now(UTC))
+
+    def _nobody_there(self, signal: Signal) -> bool:
+        with self._engine.begin() as connection:
+            return nobody_there(connection, signal, datetime.now(UTC))
+
+
+async def _wait_for(stop: asyncio.Event, seconds: float) -> None:
+    """Sleep, but not past a stop."""
+    try:
+        await asyncio.wait_for(stop.wait(), seconds)
+    except TimeoutError:
+        return

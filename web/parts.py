@@ -1,0 +1,33 @@
+"""What the doors are made of: everything a request may need, put together by whoever starts them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from pydantic import SecretStr
+from sqlalchemy import Engine
+
+from domain.clock import BusinessClock
+from web.applying import Applier
+from web.calls import Calls
+from web.counters import Counters
+from web.intake import Intake
+from web.signatures import PaymentSignature, SendGridSignature, TwilioSignature
+
+
+@dataclass(frozen=True)
+class Doors:
+    """Everything a request may need. What is ``None`` is not set up: its door refuses everybody."""
+
+    engine: Engine
+    intake: Intake
+    applier: Applier
+    counters: Counters
+    clock: Callable[[], BusinessClock]
+    """The business clock of the installation, read anew each time."""
+    twilio: TwilioSignature | None = None
+    sendgrid: SendGridSignature | None = None
+    payments: PaymentSignature | None = None
+    unsubscribe_secret: SecretStr | None = None
+    calls: Calls | None = None
+    payment_patience: float = field(default=2.0)
+    """Seconds for which a payment system is kept waiting to be told what became of a payment."""

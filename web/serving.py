@@ -1,0 +1,123 @@
+"""Runs the doors and what works behind them, in one process: listening, applying, delivering."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+
+import structlog
+import uvicorn
+from sqlalchemy import Engine
+
+from activities.judging import Judge
+from activities.providers.call_script import Scripts
+from activities.providers.errors import ErrorTable
+from activities.providers.identity import Identities
+from activities.providers.twiml import Dialogue
+from activities.replying import Replier
+from db.engine import make_engine
+from db.settings import SANDBOX_SEED, get, read_clock
+from domain.clock import BusinessClock
+from runtime.channels import ERRORS, IDENTITY, public_url, sendgrid_settings, twilio_settings, voice_of
+from runtime.client import NotRunning, connect
+from runtime.endpoints import running_endpoints
+from runtime.work import TEMPLATES, parts_of
+from settings import Settings, SettingsError
+from web.app import create_app
+from web.applying import Applier
+from web.calls import Calls
+from web.counters import Counters
+from web.delivering import Deliverer
+from web.intake import Intake
+from web.parts import Doors
+from web.receipts import Receipts
+from web.signatures import KeyUnusableError, PaymentSignature, SendGridSignature, TwilioSignature
+from web.texts import Texts
+
+CONNECTIONS = 16
+
+log = structlog.get_logger(__name__)
+
+
+async def serve(settings: Settings) -> None:
+    """Serve until asked to stop (SIGINT, SIGTERM); what is under way is finished first."""
+    endpoints = running_endpoints(settings)
+    if endpoints is None:
+        raise NotRunning("no servers are running; start them with `python starter.py up`")
+    engine = make_engine(endpoints.database_url, pool_size=CONNECTIONS)
+    counters, stop, loop = Counters(), asyncio.Event(), asyncio.get_running_loop()
+    deliverer = Deliverer(engine, lambda: connect(settings, endpoints), counters)
+    try:
+
+        def applied() -> None:
+            loop.call_soon_threadsafe(deliverer.wake)
+
+        applier = await asyncio.to_thread(applier_of, engine, settings, counters, applied)
+        doors = await asyncio.to_thread(doors_of, engine, settings, counters, applier)
+        server = uvicorn.Server(
+            uvicorn.Config(
+                create_app(doors, ErrorTable.load(ERRORS)),
+                host=settings.web_host,
+                port=settings.web_port,
+                http="h11",
+                ws="none",
+                lifespan="off",
+                access_log=False,
+                log_config=None,
+                server_header=False,
+                proxy_headers=False,
+                timeout_keep_alive=75,
+                timeout_graceful_shutdown=10,
+            )
+        )
+        behind = [asyncio.create_task(applier.run(stop)), asyncio.create_task(deliverer.run(stop))]
+        log.info("the doors are open", port=settings.web_port)
+        await server.serve()
+        stop.set()
+        for task in behind:
+            with suppress(asyncio.CancelledError):
+                await task
+    finally:
+        engine.dispose()
+
+
+def applier_of(engine: Engine, settings: Settings, counters: Counters, applied: Callable[[], None]) -> Applier:
+    """Put together who applies what comes in. ``applied`` is called in any thread."""
+    with engine.connect() as connection:
+        seed = get(connection, SANDBOX_SEED)
+    parts = parts_of(engine, settings, seed)
+    identities = Identities.load(IDENTITY)
+    replier = Replier(engine, parts.providers, Judge(parts.gate, parts.rules), parts.wording, identities)
+    voice = voice_of(engine, settings)
+    receipts = Receipts(engine, ErrorTable.load(ERRORS), None if voice is None else voice.redirect)
+    return Applier(engine, receipts, Texts(engine, replier), counters, applied)
+
+
+def doors_of(engine: Engine, settings: Settings, counters: Counters, applier: Applier) -> Doors:
+    """Put the doors together from the settings; what is not set up stays shut. Raises SettingsError."""
+    twilio, sendgrid = twilio_settings(settings), sendgrid_settings(settings)
+    calls = None
+    if twilio is not None and twilio.voice_from is not None:
+        dialogue = Dialogue(Scripts(TEMPLATES), public_url(settings))
+        calls = Calls(engine, dialogue, Identities.load(IDENTITY), twilio.voice_from)
+    try:
+        key = None if sendgrid is None or sendgrid.webhook_key is None else SendGridSignature(sendgrid.webhook_key)
+    except KeyUnusableError:
+        raise SettingsError("DUNLIN_SENDGRID_WEBHOOK_KEY: cannot be read. Copy it as SendGrid shows it.") from None
+    secrets = [one for one in (settings.payments_secret, settings.payments_secret_previous) if one is not None]
+    return Doors(
+        engine=engine,
+        intake=Intake(engine, applier.wake),
+        applier=applier,
+        counters=counters,
+        clock=lambda: _clock(engine),
+        twilio=None if twilio is None else TwilioSignature(twilio.auth_token, twilio.public_url),
+        sendgrid=key,
+        payments=PaymentSignature(secrets) if secrets else None,
+        unsubscribe_secret=None if sendgrid is None else sendgrid.unsubscribe_secret,
+        calls=calls,
+    )
+
+
+def _clock(engine: Engine) -> BusinessClock:
+    with engine.connect() as connection:
+        return read_clock(connection)
