@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: venv check test drill demo bench clean
+.PHONY: venv check test drill demo bench fuzz clean
 
 venv: $(STAMP)
 
@@ -34,6 +34,10 @@ demo: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.engine
+	$(BIN)/python -m benchmarks.web
+
+fuzz: $(STAMP)
+	FUZZ_EXAMPLES=10000 $(BIN)/python -m pytest tests/web/test_fuzz.py --timeout=0
 
 clean:
 	rm -rf $(VENV) .dunlin .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
