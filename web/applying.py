@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 
 import structlog
 from sqlalchemy import Engine
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DataError, OperationalError, SQLAlchemyError
 
 from activities.aftermath import tell_operations
 from activities.replying import name_lost
-from db.arrivals import Waiting, is_waiting, put_off, waiting
+from db.arrivals import Waiting, is_waiting, put_off, refuse, waiting
 from db.ledger import Posted
 from db.settings import read_clock
 from web import calls, money, opting_out, receipts, texts
@@ -137,6 +137,9 @@ class Applier:
                     self._opt_outs.apply(row, clock)
                 case _:
                     self._receipts.apply([row], clock)
+        except (DataError, UnicodeError):
+            # A sign that no text of ours can have: it can be about nothing we know.
+            self._refuse(row)
         except Exception as error:
             if isinstance(error, OperationalError) and row.tries == 0:
                 log.warning("a row waits", kind=type(error).__name__, name=row.name)
@@ -145,6 +148,11 @@ class Applier:
             self._put_off(row)
         else:
             self._counters.add("applied", name=row.name)
+
+    def _refuse(self, row: Waiting) -> None:
+        self._counters.add("unreadable", name=row.name)
+        with self._engine.begin() as connection:
+            refuse(connection, row.id, "unreadable")
 
     def _put_off(self, row: Waiting) -> None:
         now = datetime.now(UTC)

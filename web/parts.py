@@ -1,6 +1,7 @@
 """What the doors are made of: everything a request may need, put together by whoever starts them."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from pydantic import SecretStr
@@ -29,5 +30,7 @@ class Doors:
     payments: PaymentSignature | None = None
     unsubscribe_secret: SecretStr | None = None
     calls: Calls | None = None
-    payment_patience: float = field(default=2.0)
+    posting: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(4, thread_name_prefix="posting"))
+    """Threads that wait for locks while a payment system waits for its answer."""
+    payment_patience: float = 2.0
     """Seconds for which a payment system is kept waiting to be told what became of a payment."""

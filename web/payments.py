@@ -9,10 +9,10 @@ import asyncio
 import json
 from datetime import UTC, datetime
 
+import structlog
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
-from sqlalchemy.exc import SQLAlchemyError
 
 from db.arrivals import Arrival, body_of
 from web import money
@@ -23,6 +23,8 @@ from web.parts import Doors
 
 SOURCE = "web/payments"
 PAYMENTS, RETURNS = "/payments", "/payments/returns"
+
+log = structlog.get_logger(__name__)
 
 
 def router_of(doors: Doors) -> APIRouter:
@@ -59,7 +61,7 @@ async def _take(
     parts = (name, given.creditor or "", given.account, given.payment_id)
     arrival = Arrival(SOURCE, name_of(json.dumps(parts)), name, content, datetime.now(UTC))
     if not await doors.intake.keep([arrival]):
-        held = await asyncio.to_thread(_held, doors, arrival)
+        held = await asyncio.get_running_loop().run_in_executor(doors.posting, _held, doors, arrival)
         if held != content:
             doors.counters.add("conflicting", door=path)
             return JSONResponse({"status": "conflict"}, 409)
@@ -68,13 +70,18 @@ async def _take(
 
 
 async def _outcome(doors: Doors, arrival: Arrival) -> Response:
-    """Say what became of it, or that it is kept."""
-    work = asyncio.create_task(asyncio.to_thread(_post, doors, arrival))
-    try:
-        answer = await asyncio.wait_for(asyncio.shield(work), doors.payment_patience)
-    except (TimeoutError, SQLAlchemyError):
-        answer = None
+    """Say what became of it, or that it is kept: whatever happens from here on, it is not lost."""
+    work = asyncio.get_running_loop().run_in_executor(doors.posting, _post, doors, arrival)
+    done, _ = await asyncio.wait([work], timeout=doors.payment_patience)
+    work.add_done_callback(_note)
+    answer = work.result() if done and work.exception() is None else None
     return JSONResponse({"status": "kept"}, 202) if answer is None else JSONResponse(answer)
+
+
+def _note(work: asyncio.Future[dict[str, object] | None]) -> None:
+    error = None if work.cancelled() else work.exception()
+    if error is not None:
+        log.warning("a payment is posted later", kind=type(error).__name__)
 
 
 def _post(doors: Doors, arrival: Arrival) -> dict[str, object] | None:

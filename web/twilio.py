@@ -26,6 +26,7 @@ from web.signatures import Form
 
 SOURCE = "web/twilio"
 XML = "text/xml; charset=utf-8"
+LONGEST_KEY = 200
 NO_ANSWER = '<?xml version="1.0" encoding="UTF-8"?><Response/>'
 
 
@@ -35,7 +36,8 @@ class _Signed:
     def __init__(self, form: Form, query: str, body: bytes) -> None:
         self.form = form.fields
         self.query = {name: values[0] for name, values in parse_qs(query, keep_blank_values=True).items()}
-        self.attempt = self.query.get("attempt", "")[:400]
+        attempt = self.query.get("attempt", "")
+        self.attempt = attempt if len(attempt) <= LONGEST_KEY and attempt.isprintable() else ""
         self.body = body
 
     def arrival(self, name: str, *parts: str) -> Arrival:

@@ -5,7 +5,18 @@ from datetime import UTC, date, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.case import CaseState, Contact, ContactReport, Cursor, GiveUpReport, History, OpenItem, Wait
+from domain.case import (
+    CaseState,
+    Contact,
+    ContactReport,
+    Cursor,
+    GiveUpReport,
+    History,
+    OpenItem,
+    RecordReport,
+    Reported,
+    Wait,
+)
 from domain.codes import AttemptStatus, HoldReason, TaskKind, Verdict
 from domain.decide import advance, apply, decide
 from domain.facts import Facts, Holding
@@ -119,3 +130,22 @@ def test_deciding_twice_is_deciding_once(now: datetime) -> None:
     state = advance(_state(), LADDER, now)
     assert decide(state, LADDER, now) == decide(state, LADDER, now)
     assert advance(state, LADDER, now) == state
+
+
+def test_what_was_put_off_is_taken_up_at_once_when_somebody_lets_it_go_on() -> None:
+    later = OPENED + timedelta(hours=9)
+    deferred = ContactReport(
+        seq=1,
+        step="one",
+        status=AttemptStatus.DEFERRED,
+        verdict=Verdict.DEFER,
+        not_before=later + timedelta(hours=1),
+        at=later,
+        facts=_facts(),
+    )
+    state, _ = apply(_state(now=later), LADDER, deferred)
+    assert isinstance(decide(state, LADDER, later), Wait)
+    for seq, goes_on in ((2, False), (1, True)):
+        told = Reported(seq=seq, step="one", status=AttemptStatus.DEFERRED, not_before=later)
+        then, _ = apply(state, LADDER, RecordReport(outcomes=[told], at=later, facts=_facts()))
+        assert isinstance(decide(then, LADDER, later), Contact) is goes_on

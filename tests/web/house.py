@@ -66,7 +66,7 @@ class House:
     applier: Applier
     counters: Counters
     public: str = PUBLIC
-    told: list[int] = field(default_factory=list)
+    told: list[int] = field(default_factory=list, repr=False)
     _local: threading.local = field(default_factory=threading.local)
 
     # --- knocking -----------------------------------------------------------------------------------------------
