@@ -152,23 +152,33 @@ async def main() -> None:
 async def _measure(engine: Engine, client: Client, folder: Path, pids: list[int]) -> None:
     opener = OpeningActivities(engine, client, page_size=500)
     for title, cases, steps in (("first contact (open, contact, park)", 150, 1), ("ladder of five steps", 50, 5)):
-        ratios, rates, cpu = [], [], []
+        ratios, rates = [], []
+        spent: dict[str, list[tuple[float, float]]] = {"bare": [], "dunlin": []}
         for number in range(ROUNDS + 1):
+            first = _cpu(pids)
             a = await _bare(client, cases, steps, f"bare-{steps}-{number}")
-            before = _cpu(pids)
+            second = _cpu(pids)
             b = await _cases(engine, opener, cases, steps, f"b{steps}r{number}x", folder)
-            after = _cpu(pids)
+            third = _cpu(pids)
             if number == 0:
                 continue  # warm-up
             ratios.append(a / b)
             rates.append((cases * steps / a, cases * steps / b))
-            cpu.append([1000 * (late - early) / (cases * steps) for early, late in zip(before, after, strict=True)])
+            for name, early, late in (("bare", first, second), ("dunlin", second, third)):
+                worker, servers = (
+                    1000 * (end - start) / (cases * steps) for start, end in zip(early, late, strict=True)
+                )
+                spent[name].append((worker, servers))
         print(f"{title}: {cases} cases, {ROUNDS} rounds in turns")
         print(f"  bare engine   {statistics.median(rate[0] for rate in rates):7.1f} contacts/s")
         print(f"  Dunlin        {statistics.median(rate[1] for rate in rates):7.1f} contacts/s")
         print(f"  ratio         {statistics.median(ratios):7.2f}  (from {min(ratios):.2f} to {max(ratios):.2f})")
-        worker, server = (statistics.median(one[side] for one in cpu) for side in (0, 1))
-        print(f"  CPU per step  {worker:7.1f} ms worker, {server:.1f} ms servers")
+        sums = {name: [statistics.median(one[side] for one in spent[name]) for side in (0, 1)] for name in spent}
+        for name, (worker, servers) in sums.items():
+            print(f"  CPU per step  {worker:7.1f} ms worker, {servers:.1f} ms servers ({name})")
+        print(
+            f"  ratio by CPU  {sum(sums['bare']) / sum(sums['dunlin']):7.2f}  (steady where others use the machine too)"
+        )
         with engine.connect() as connection:
             key = connection.exec_driver_sql(
                 "SELECT k.key FROM cases k JOIN accounts a ON a.key = k.account_key WHERE a.external_id LIKE %s LIMIT 1",
