@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
+import hypothesis
 import psycopg
 import pytest
 from sqlalchemy import Engine
@@ -25,6 +26,10 @@ from runtime.temporal_server import binary
 from settings import Settings
 
 _TEMPLATE = "migrated"
+
+# A property is about what is true, not about how fast a busy machine finds out.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 for _name in [name for name in os.environ if name.startswith(("DUNLIN_", "TEMPORAL_"))]:
     del os.environ[_name]
