@@ -24,7 +24,7 @@ check: $(STAMP)
 	$(BIN)/python starter.py rules list --json > /dev/null
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n 3 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 drill: $(STAMP)
 	$(BIN)/python -m tests.faults.drill
