@@ -151,4 +151,4 @@ steps:
     await first.signal("record_call_outcome", body)
     await house.until("SELECT count(*) = 2 FROM cases WHERE starts_with(waiting_for, 'deceased')")
     assert house.rows("SELECT count(*) FROM state_events")[0][0] == 1
-    assert (await second.query("status"))["stage"] == "held"
+    assert (await house.settled(second, 1))["stage"] == "held"
