@@ -99,6 +99,8 @@ class Settings(BaseSettings):
     temporal_port: Port = 0
     ui_port: Port = 0
     postgres_port: Port = 0
+    actor: str | None = None
+    """Who acts on the command line where no ``--as`` says so: a code of ``starter.py actor list``."""
     workers: Annotated[int, Field(ge=1, le=64)] = 1
     log_level: Annotated[str, AfterValidator(_log_level)] = "INFO"
     providers: Literal["auto", "sandbox"] = "auto"

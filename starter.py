@@ -5,6 +5,8 @@ import sys
 
 import typer
 
+from cli.actors import app as actors_app
+from cli.approvals import app as approvals_app
 from cli.backtest import backtest
 from cli.explain import explain
 from cli.operations import cases_app, import_lender_files, open_overdue, signal
@@ -32,6 +34,8 @@ app.add_typer(templates_app, name="templates")
 rules_app.command()(explain)
 app.add_typer(rules_app, name="rules")
 app.add_typer(switch_app, name="switch")
+app.add_typer(actors_app, name="actor")
+app.add_typer(approvals_app, name="approval")
 app.command()(backtest)
 
 if __name__ == "__main__":

@@ -14,8 +14,11 @@ from temporalio.client import WorkflowFailureError
 from temporalio.service import RPCError
 from typer.exceptions import TyperException
 
+from db.actors import ActorError
+from db.approvals import ApprovalError
 from db.intake_rows import IntakeError
 from db.strategies import StrategyVersionError
+from domain.roles import NotAllowedError
 from domain.strategy import Strategy
 from domain.strategy_file import StrategyError, parse_strategy
 from runtime.backtest import BacktestError
@@ -49,6 +52,9 @@ EXPECTED = (
     ServerFailed,
     StateFolderInUse,
     NotRunning,
+    ActorError,
+    ApprovalError,
+    NotAllowedError,
 )
 
 

@@ -30,6 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.schema import SchemaItem
 
+from domain.approvals import Verdict as Decision
 from domain.codes import (
     Actor,
     AttemptStatus,
@@ -42,6 +43,7 @@ from domain.codes import (
     TaskKind,
     Verdict,
 )
+from domain.roles import Role
 from domain.state_events import StateKind, StateScope
 
 metadata = MetaData(
@@ -118,9 +120,57 @@ actors = Table(
     Column("code", Text, primary_key=True),
     _text("kind"),
     _text("role"),
+    Column("skills", ARRAY(Text), nullable=False, server_default="{}"),
+    Column("languages", ARRAY(Text), nullable=False, server_default="{}"),
+    Column("regions", ARRAY(Text), nullable=False, server_default="{}"),
+    Column("licences", ARRAY(Text), nullable=False, server_default="{}"),
+    _text("phone", null=True),
+    Column("active", Boolean, nullable=False, server_default=text("true")),
+    _text("added_by", default="system"),
+    _at("added_at", null=True),
+    _text("retired_by", null=True),
+    _at("retired_at", null=True),
     _one_of("kind", ("person", "system")),
-    _one_of("role", ("ops", "agent", "supervisor", "auditor", "admin", "system")),
+    _one_of("role", Role),
+    CheckConstraint("active = (retired_at IS NULL)", name="active"),
+    CheckConstraint("(kind = 'system') = (role = 'system')", name="kind_of_role"),
 )
+"""Who may act. A code names one person for ever: it is retired, never renamed or given to somebody else (a trigger
+refuses it). ``regions`` empty: anywhere. ``phone`` is where an agent's own telephone rings; it is never logged."""
+
+approvals = Table(
+    "approvals",
+    metadata,
+    _key("approval", "V"),
+    _text("subject_kind"),
+    _text("subject_key"),
+    _text("digest", default=""),
+    _ref("case_key", "cases.key", null=True, index=True),
+    _text("asked_by"),
+    _at("asked_at"),
+    Column("touched_by", ARRAY(Text), nullable=False),
+    _text("note_ref", null=True),
+    _ref("decided_by", "actors.code", null=True),
+    _at("decided_at", null=True),
+    _text("decision", null=True),
+    _text("reason", null=True),
+    _one_of("decision", Decision),
+    CheckConstraint("decided_by <> asked_by AND decided_by <> ALL (touched_by)", name="four_eyes"),
+    CheckConstraint("asked_by = ANY (touched_by) AND array_position(touched_by, NULL) IS NULL", name="asker_touched"),
+    CheckConstraint(
+        "(decided_by IS NULL) = (decision IS NULL) AND (decided_at IS NULL) = (decision IS NULL)", name="decided"
+    ),
+    Index(
+        "uq_approvals_open",
+        "subject_kind",
+        "subject_key",
+        unique=True,
+        postgresql_where=text("decided_at IS NULL"),
+    ),
+    Index(None, "subject_kind", "subject_key"),
+)
+"""What one person asked and another decided. ``touched_by``: everybody who asked or changed the subject; none of them
+decides. ``digest`` is of the subject's content. A trigger keeps who asked, and every row once it is decided."""
 
 parties = Table(
     "parties",
