@@ -21,27 +21,27 @@ class History:
     dispositions: frozenset[str] = frozenset()
 
 
-def _minor(amount: Amount, currency: str) -> int | None:
+def amount_in_minor(amount: Amount, currency: str) -> int | None:
     """Return an amount of a strategy file in minor units; ``None`` when it does not name the currency."""
     if isinstance(amount, dict):
         named = amount.get(currency)
-        return None if named is None else _minor(named, currency)
+        return None if named is None else amount_in_minor(named, currency)
     scaled = Decimal(str(amount)).scaleb(minor_units(currency))
     return int(scaled.to_integral_value(rounding="ROUND_CEILING"))
 
 
 def min_past_due_of(strategy: Strategy, currency: str) -> int:
     """Return the least past due, in minor units, that opens a case; 0 for a currency that is not named."""
-    return _minor(strategy.min_past_due, currency) or 0
+    return amount_in_minor(strategy.min_past_due, currency) or 0
 
 
 def _money_holds(value: int, test: Test, currency: str) -> bool:
     if test.at_least is not None:
-        least = _minor(test.at_least, currency)
+        least = amount_in_minor(test.at_least, currency)
         if least is None or value < least:
             return False
     if test.below is not None:
-        bound = _minor(test.below, currency)
+        bound = amount_in_minor(test.below, currency)
         return bound is None or value < bound
     return True
 

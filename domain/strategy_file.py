@@ -8,7 +8,7 @@ import difflib
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
@@ -52,10 +52,24 @@ _MODELS: dict[str, type[BaseModel]] = {
     "ends": End,
 }
 _MODELS_OF_NAMED: dict[str, type[BaseModel]] = {"segment": Test, "only_if": Test, "then": GoTo}
-_AMOUNTS = frozenset({"at_least", "below", "min_past_due"})
-_TRUTHS = frozenset({"email_known", "phone_known", "address_known", "last_resort", "yes"})
+_AMOUNTS = frozenset({"at_least", "below", "min_past_due", "least_line", "amount_above"})
+_TRUTHS = frozenset({"email_known", "phone_known", "address_known", "last_resort", "yes", "always"})
 _TRUE_WORDS = {"yes": True, "on": True, "no": False, "off": False}
 _WORDS_OF_GO_TO = frozenset({"next", "same"})
+
+
+@dataclass(frozen=True, slots=True)
+class Grammar:
+    """What a kind of file may say: the part each key stands for, by its name. ``named``: keys whose keys are free."""
+
+    root: type[BaseModel]
+    parts: Mapping[str, type[BaseModel]]
+    named: Mapping[str, type[BaseModel]]
+    doc: str
+    """The page that explains it."""
+
+
+STRATEGY = Grammar(Strategy, _MODELS, _MODELS_OF_NAMED, "docs/strategies.md")
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,19 +209,19 @@ def where_of(path: Path) -> str:
 # --- what the grammar says about the values -----------------------------------------------------------------
 
 
-def _model_at(path: Path) -> type[BaseModel] | None:
+def _model_at(path: Path, grammar: Grammar) -> type[BaseModel] | None:
     """Return the part of the grammar a path stands for."""
-    model: type[BaseModel] | None = Strategy
+    model: type[BaseModel] | None = grammar.root
     named: type[BaseModel] | None = None
     for part in path:
         if isinstance(part, int):
             continue
         if named is not None:
             model, named = named, None
-        elif part in _MODELS_OF_NAMED:
-            model, named = None, _MODELS_OF_NAMED[part]
+        elif part in grammar.named:
+            model, named = None, grammar.named[part]
         else:
-            model = _MODELS.get(part)
+            model = grammar.parts.get(part)
     return model
 
 
@@ -223,7 +237,7 @@ def _quoted(value: object) -> str:
     return f"'{text[:40]}...'" if len(text) > 43 else f"'{text}'"
 
 
-def _from_pydantic(error: ErrorDetails, places: Places) -> tuple[Path, str, str]:
+def _from_pydantic(error: ErrorDetails, places: Places, grammar: Grammar) -> tuple[Path, str, str]:
     """Say one error of the grammar in words: its path, what is wrong, how to mend it."""
     path: Path = tuple(error["loc"])
     if path and path[-1] == "[key]":
@@ -242,11 +256,11 @@ def _from_pydantic(error: ErrorDetails, places: Places) -> tuple[Path, str, str]
     if kind == "missing":
         return path[:-1], f"'{path[-1]}' is missing", f"add '{path[-1]}: ...'"
     if kind == "extra_forbidden":
-        model = _model_at(path[:-1])
+        model = _model_at(path[:-1], grammar)
         fields = model.model_fields if model is not None else {}
         return path, f"unknown key {_quoted(path[-1])}", _nearest(str(path[-1]), fields)
     what, mend = _said(kind, given, str(context.get("expected", "")), message)
-    return path, what, mend
+    return path, what, mend.replace(STRATEGY.doc, grammar.doc)
 
 
 def _said(kind: str, given: object, expected: str, message: str) -> tuple[str, str]:
@@ -341,15 +355,25 @@ def parse_strategy(text: str, source: str) -> Strategy:
     reader = _Reader()
     values = cast("dict[str, Any]", reader.value(_compose(text, source), ()))
     _names_of_steps(values, reader)
+    return cast("Strategy", _validated(values, reader, source, STRATEGY))
+
+
+def parse_by(grammar: Grammar, text: str, source: str) -> BaseModel:
+    """Read the text of a file of another kind; StrategyError holds every mistake, by line."""
+    reader = _Reader()
+    return _validated(cast("dict[str, Any]", reader.value(_compose(text, source), ())), reader, source, grammar)
+
+
+def _validated(values: dict[str, Any], reader: _Reader, source: str, grammar: Grammar) -> BaseModel:
     try:
-        strategy = Strategy.model_validate(values)
+        read = grammar.root.model_validate(values)
     except ValidationError as invalid:
         seen = set()
         errors = invalid.errors(include_url=False)
         for error in errors:
             if error["type"] == "too_short" and any(other["loc"][:-1] == error["loc"] for other in errors):
                 continue  # it is empty because what stands in it is wrong, and that is said
-            path, what, mend = _from_pydantic(error, reader.places)
+            path, what, mend = _from_pydantic(error, reader.places, grammar)
             of_the_whole = (path, error["type"]) in {((), "value_error"), (("steps",), "too_short")}
             said_already = of_the_whole and bool(reader.mistakes or len(errors) > 1)
             if (path, what) in seen or said_already:
@@ -359,7 +383,7 @@ def parse_strategy(text: str, source: str) -> Strategy:
         raise StrategyError(source, reader.mistakes) from None
     if reader.mistakes:
         raise StrategyError(source, reader.mistakes)
-    return strategy
+    return read
 
 
 def digest(strategy: Strategy) -> str:
