@@ -101,6 +101,8 @@ class Settings(BaseSettings):
     postgres_port: Port = 0
     actor: str | None = None
     """Who acts on the command line where no ``--as`` says so: a code of ``starter.py actor list``."""
+    bulk_approval_above: Annotated[int, Field(ge=0)] = 1000
+    """Cases above which a bulk operation waits for a second person."""
     workers: Annotated[int, Field(ge=1, le=64)] = 1
     log_level: Annotated[str, AfterValidator(_log_level)] = "INFO"
     providers: Literal["auto", "sandbox"] = "auto"

@@ -8,6 +8,7 @@ import typer
 from cli.actors import app as actors_app
 from cli.approvals import app as approvals_app
 from cli.backtest import backtest
+from cli.bulk import app as bulk_app
 from cli.explain import explain
 from cli.operations import cases_app, import_lender_files, open_overdue, signal
 from cli.rules import app as rules_app
@@ -34,6 +35,7 @@ app.add_typer(templates_app, name="templates")
 rules_app.command()(explain)
 app.add_typer(rules_app, name="rules")
 app.add_typer(switch_app, name="switch")
+app.add_typer(bulk_app, name="bulk")
 app.add_typer(actors_app, name="actor")
 app.add_typer(approvals_app, name="approval")
 app.command()(backtest)

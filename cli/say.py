@@ -18,7 +18,9 @@ from db.actors import ActorError
 from db.approvals import ApprovalError
 from db.intake_rows import IntakeError
 from db.strategies import StrategyVersionError
+from domain.bulk import BulkError
 from domain.roles import NotAllowedError
+from domain.scope import ScopeError
 from domain.strategy import Strategy
 from domain.strategy_file import StrategyError, parse_strategy
 from runtime.backtest import BacktestError
@@ -55,6 +57,8 @@ EXPECTED = (
     ActorError,
     ApprovalError,
     NotAllowedError,
+    BulkError,
+    ScopeError,
 )
 
 

@@ -52,7 +52,7 @@ def ask_approval(
         "VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (subject_kind, subject_key) WHERE decided_at IS NULL DO NOTHING",
         (subject.kind, subject.key, subject.digest, subject.case_key, by.actor, at, [by.actor], note_ref),
     )
-    held = _open(connection, subject.kind, subject.key)
+    held = open_question(connection, subject.kind, subject.key)
     if held is None:  # decided in the instant between: the next question is a new one
         return ask_approval(connection, subject, by=by, at=at, note_ref=note_ref)
     fresh = held.asked_by == by.actor and held.asked_at == at and held.digest == subject.digest
@@ -133,7 +133,8 @@ def list_approvals(connection: Connection, *, decided: bool = False) -> list[App
     return [_approval(row) for row in rows]
 
 
-def _open(connection: Connection, kind: SubjectKind, key: str) -> Approval | None:
+def open_question(connection: Connection, kind: SubjectKind, key: str) -> Approval | None:
+    """Return the question about a subject that is open, and keep it so until the transaction ends."""
     row = connection.exec_driver_sql(
         f"SELECT {_COLUMNS} FROM approvals WHERE subject_kind = %s AND subject_key = %s AND decided_at IS NULL FOR UPDATE",
         (kind, key),

@@ -513,6 +513,7 @@ work_items = Table(
     _at("due_at", null=True),
     _at("expires_at", null=True),
     _text("claimed_by", null=True),
+    _text("assigned_to", null=True),
     _at("lease_until", null=True),
     _at("done_at", null=True),
     _text("disposition", null=True),
@@ -534,7 +535,7 @@ work_items = Table(
 )
 """A task for a person. One open call per person, creditor and collector; ``work_item_cases`` lists its cases.
 ``not_for`` names the people who must not take it: a complaint is not handled by whom it is about. ``note_ref`` names
-what there is to read: a text in the inbox, an attempt."""
+what there is to read: a text in the inbox, an attempt. ``assigned_to`` is who should take it first: an actor or a team."""
 
 work_item_cases = Table(
     "work_item_cases",

@@ -17,6 +17,8 @@ class SubjectKind(StrEnum):
     """An arrangement beyond what the policy lets an agent agree."""
     LEGAL = "legal"
     """Legal action on a case."""
+    BULK = "bulk"
+    """One act on very many cases."""
 
 
 class Verdict(StrEnum):
@@ -37,6 +39,7 @@ class Takes:
 TAKES: Mapping[SubjectKind, Takes] = {
     SubjectKind.PLAN: Takes(Act.OFFER_PLAN, Act.APPROVE_PLAN),
     SubjectKind.LEGAL: Takes(Act.ASK_LEGAL, Act.APPROVE_LEGAL),
+    SubjectKind.BULK: Takes(Act.BULK, Act.APPROVE_BULK),
 }
 
 

@@ -52,6 +52,10 @@ class Act(StrEnum):
     SKIP_STEP = "skip_step"
     CLOSE = "close"
     BULK = "bulk"
+    """One act on many cases; what each act is needs its own permission besides."""
+    BULK_CLOSE = "bulk_close"
+    APPROVE_BULK = "approve_bulk"
+    """Let an operation on very many cases run, as the second person."""
     ADOPT_STRATEGY = "adopt_strategy"
     RECALL = "recall"
     CLAIM = "claim"
@@ -75,6 +79,7 @@ class Act(StrEnum):
     FILE_SUIT = "file_suit"
     SWITCH = "switch"
     STOP_ALL = "stop_all"
+    LIFT_STOP = "lift_stop"
     MANAGE_ACTORS = "manage_actors"
 
 
@@ -113,7 +118,6 @@ _OPS = _READS | frozenset(
         _A.SKIP_STEP,
         _A.CLOSE,
         _A.BULK,
-        _A.ADOPT_STRATEGY,
         _A.RECALL,
         _A.REASSIGN,
         _A.SWITCH,
@@ -135,6 +139,8 @@ MAY: Mapping[Role, frozenset[Act]] = {
             _A.SKIP_STEP,
             _A.CLOSE,
             _A.BULK,
+            _A.BULK_CLOSE,
+            _A.APPROVE_BULK,
             _A.ADOPT_STRATEGY,
             _A.REASSIGN,
             _A.CORRECT_ANY_OUTCOME,
@@ -143,11 +149,12 @@ MAY: Mapping[Role, frozenset[Act]] = {
             _A.FILE_SUIT,
             _A.SWITCH,
             _A.STOP_ALL,
+            _A.LIFT_STOP,
         }
     ),
     Role.AUDITOR: _READS,
     Role.ADMIN: frozenset({_A.SEE, _A.MANAGE_ACTORS}),
-    Role.SYSTEM: frozenset(Act) - {_A.APPROVE_PLAN, _A.APPROVE_LEGAL, _A.MANAGE_ACTORS},
+    Role.SYSTEM: frozenset(Act) - {_A.APPROVE_PLAN, _A.APPROVE_LEGAL, _A.APPROVE_BULK, _A.MANAGE_ACTORS},
 }
 """Role -> what it may do. A program decides nothing that takes a second person, and appoints nobody."""
 

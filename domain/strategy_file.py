@@ -347,6 +347,15 @@ def read_places(text: str) -> Places:
     return reader.places
 
 
+def read_values(text: str, source: str) -> dict[str, Any]:
+    """Return the plain values of a text in the grammar of strategies; StrategyError when it cannot be read."""
+    reader = _Reader()
+    values = cast("dict[str, Any]", reader.value(_compose(text, source), ()))
+    if reader.mistakes:
+        raise StrategyError(source, reader.mistakes)
+    return values
+
+
 def parse_strategy(text: str, source: str) -> Strategy:
     """Read the text of a strategy; StrategyError holds every mistake.
 

@@ -2,6 +2,7 @@
 
 from alembic import context
 
+import db.bulk_tables  # noqa: F401 - its tables belong to the same metadata
 from db.tables import metadata
 
 connection = context.config.attributes["connection"]
