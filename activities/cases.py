@@ -140,7 +140,7 @@ class CaseActivities:
             for one in recorder.undialled:
                 self._judge_afterwards(connection, request, one)
             reading = read_account(connection, state.account_key, now, logical=state.clock.is_logical)
-            report = RecordReport(outcomes=outcomes, at=now, facts=reading.facts)
+            report = RecordReport(outcomes=outcomes, refused=recorder.refused, at=now, facts=reading.facts)
             self._show(connection, state, strategy, report)
             self._checkpoint(Place.RECORD_WRITTEN, state.case_key)
         self._checkpoint(Place.RECORD_COMMITTED, state.case_key)

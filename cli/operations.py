@@ -17,12 +17,15 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.telling import tell_untold
+from cli.acting import As, acting
 from cli.say import MISTAKES_SHOWN, UserError, err, out, plainly, print_json
 from db.engine import make_engine
+from db.inbound import refusal_of_sender
 from db.intake import Imported, Kind, Order, import_files, untold_cases
 from domain.calendar import start_of_day
 from domain.messages import MESSAGES, RefusedMessageError, parse_message
 from domain.money import parse_amount
+from domain.roles import SYSTEM, Act
 from runtime.client import NotRunning, connect
 from runtime.endpoints import Endpoints, running_endpoints
 from runtime.logs import configure
@@ -77,6 +80,7 @@ def import_lender_files(
     ] = False,
     total: Annotated[list[str] | None, typer.Option(help="Control total of the ledger, e.g. USD=1234.50.")] = None,
     rows: Annotated[int | None, typer.Option(help="Control count of the ledger's rows.")] = None,
+    by: As = None,
     as_json: AsJson = False,
 ) -> None:
     """Import a lender's files: checked row by row, idempotent, every mistake named by line and column."""
@@ -104,6 +108,7 @@ def import_lender_files(
     settings, endpoints = _running()
     engine = make_engine(endpoints.database_url)
     try:
+        acting(engine, by, Act.IMPORT)
         imported = import_files(engine, orders)
         _report(imported, as_json=as_json)
         asyncio.run(_tell_untold(settings, endpoints, engine))
@@ -185,10 +190,12 @@ def open_overdue(
     as_of: Annotated[
         datetime | None, typer.Option(formats=["%Y-%m-%d"], help="As of the start of this day, UTC.")
     ] = None,
+    by: As = None,
     as_json: AsJson = False,
 ) -> None:
     """Open a case for every overdue account without one."""
     at = None if as_of is None else start_of_day(date(as_of.year, as_of.month, as_of.day), "UTC")
+    with_engine(lambda engine: acting(engine, by, Act.OPEN))
     opened = _with_client(lambda client: open_cases(client, at))
     settings, endpoints = _running()
     engine = make_engine(endpoints.database_url)
@@ -313,11 +320,26 @@ def history(key: Annotated[str, typer.Argument(help="Ours or the lender's.")], a
     out.print(_table(("no", "at", "what", "details", "hash"), [(*row[:4], row[4][:12]) for row in rows]))
 
 
+def _sign(engine: Engine, name: str, body: dict[str, Any], by: str | None) -> None:
+    """Write who acts into a message, and check that they may send it.
+
+    Once somebody is registered, a message names whoever sends it and nobody else.
+    """
+    who = acting(engine, by)
+    if who != SYSTEM and body.setdefault("actor", who.actor) != who.actor:
+        raise UserError(f"--data: actor is not {who.actor}, who acts; leave it out")
+    with engine.connect() as connection:
+        reason = refusal_of_sender(connection, parse_message(name, body))
+    if reason is not None:
+        raise UserError(f"{name}: {reason}")
+
+
 @plainly
 def signal(
     name: Annotated[str, typer.Argument(help="A message of docs/messages.md.")],
     key: Annotated[str, typer.Argument(help="Ours or the lender's.")],
     data: Annotated[str, typer.Option(help="JSON, or @file.")],
+    by: As = None,
     as_json: AsJson = False,
 ) -> None:
     """Send a message to a case; it is checked before it is sent."""
@@ -338,7 +360,12 @@ def signal(
         parse_message(name, body)
     except RefusedMessageError as error:
         raise UserError(f"--data: {error}; docs/messages.md has an example of {name}") from None
-    case_key = with_engine(lambda engine: _key_of(engine, key))
+
+    def address(engine: Engine) -> str:
+        _sign(engine, name, body, by)
+        return _key_of(engine, key)
+
+    case_key = with_engine(address)
 
     async def send(client: Client) -> None:
         try:

@@ -8,15 +8,17 @@ import typer
 from rich.table import Table
 from sqlalchemy import Engine
 
+from cli.acting import As, acting
 from cli.operations import AsJson, with_engine
 from cli.say import UserError, out, plainly, print_json
 from db.settings import read_clock
 from db.signals import tell
 from db.switches import SCOPES, Scope, Switch, list_switches, release, switch_off, switch_on
 from domain.codes import Channel
+from domain.roles import SYSTEM, Act
 
 app = typer.Typer(no_args_is_help=True, help="Stop and start what is sent.")
-By = Annotated[str, typer.Option(help="Who does it.")]
+By = Annotated[str, typer.Option(help="Who does it, while nobody is registered.")]
 ScopeName = Annotated[str, typer.Argument(help="channel, template or creditor.")]
 Name = Annotated[str, typer.Argument(help="Which one: sms, payment-reminder, a creditor's code.")]
 
@@ -37,30 +39,32 @@ def off(
     name: Name,
     reason: Annotated[str, typer.Option(help="Why, in a few words; kept with the switch.")],
     by: By = "operations",
+    who: As = None,
     as_json: AsJson = False,
 ) -> None:
     """Stop: nothing of it is dispatched from here on, and everything stays due."""
     what = _scope(scope, name)
 
     def act(engine: Engine) -> bool:
+        name_of = _named(engine, who, by)
         with engine.begin() as connection:
             if what == "creditor":
                 _known_creditor(engine, name)
-            return switch_off(connection, what, name, reason=reason, by=by, at=datetime.now(UTC))
+            return switch_off(connection, what, name, reason=reason, by=name_of, at=datetime.now(UTC))
 
     _said(scope, name, "off", changed=with_engine(act), as_json=as_json)
 
 
 @app.command("on")
 @plainly
-def on(scope: ScopeName, name: Name, by: By = "operations", as_json: AsJson = False) -> None:
+def on(scope: ScopeName, name: Name, by: By = "operations", who: As = None, as_json: AsJson = False) -> None:
     """Go on: what was put off by the switch is taken up now, each after its own gate."""
     what = _scope(scope, name)
 
     def act(engine: Engine) -> bool:
-        now = datetime.now(UTC)
+        now, name_of = datetime.now(UTC), _named(engine, who, by)
         with engine.begin() as connection:
-            if not switch_on(connection, what, name, by=by, at=now):
+            if not switch_on(connection, what, name, by=name_of, at=now):
                 return False
             clock = read_clock(connection)
             at = clock.business(now)
@@ -95,6 +99,12 @@ def show(
         begun = f"{one.off_at:%Y-%m-%d %H:%M}"
         table.add_row(one.scope, one.name, one.reason, one.off_by, begun, one.on_by or "", ended)
     out.print(table)
+
+
+def _named(engine: Engine, code: str | None, by: str) -> str:
+    """Return who does it, once somebody is registered: who acts, in a role that may."""
+    acts = acting(engine, code, Act.SWITCH)
+    return by if acts == SYSTEM else acts.actor
 
 
 def _known_creditor(engine: Engine, code: str) -> None:

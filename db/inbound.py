@@ -4,6 +4,7 @@ The caller holds the locks of the persons of every account that a message touche
 kept with it, so that an activity that is repeated after a crash tells the same story.
 """
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
@@ -12,6 +13,7 @@ from typing import Any
 from pydantic import TypeAdapter
 from sqlalchemy import Connection
 
+from db.actors import ActorError, acting_in_message
 from db.holds import HoldOrder, hold_case, release_holds
 from db.ledger import post_payment, reverse_payment
 from db.record import append_event
@@ -21,6 +23,7 @@ from domain.calendar import local_date
 from domain.case import CaseState, Happened, Outcome, Reported, Skipped
 from domain.codes import AttemptStatus, CloseReason, HoldReason
 from domain.message import Message
+from domain.message_acts import act_of, why_not
 from domain.messages import (
     AttemptUpdated,
     CloseCase,
@@ -31,6 +34,7 @@ from domain.messages import (
     RecordLegalUpdate,
     RecordPayment,
     RecordVisitOutcome,
+    Refusal,
     ReleaseHold,
     Resume,
     ReversePayment,
@@ -38,6 +42,7 @@ from domain.messages import (
     parse_message,
 )
 from domain.record import canonical
+from domain.roles import Role
 from domain.state_events import Told
 from domain.state_messages import StateEvent
 
@@ -54,6 +59,8 @@ class Recorder:
     debtor_key: str
     batch: str
     seq: int
+    refused: list[Refusal] = field(default_factory=list)
+    """Messages whose sender may not send them; each is kept, and the case says so."""
     _work: WorkOutcomes = field(init=False)
 
     def __post_init__(self) -> None:
@@ -72,12 +79,29 @@ class Recorder:
         if received.refusal is not None:
             return []
         message = parse_message(received.name, received.body)
+        reason = refusal_of_sender(self.connection, message)
+        if reason is not None:
+            return self._refuse(received, message, reason)
         outcomes = self._apply(message, received.at)
         self.connection.exec_driver_sql(
             "UPDATE inbox SET status = 'applied', outcomes = %s::jsonb WHERE source = 'case' AND external_id = %s",
             (_OUTCOMES.dump_json(outcomes).decode(), self._inbox_id(received)),
         )
         return outcomes
+
+    def _refuse(self, received: Received, message: Message, reason: str) -> list[Outcome]:
+        """Keep a message that changes nothing, and write into the record who tried what."""
+        self.connection.exec_driver_sql(
+            "UPDATE inbox SET status = 'refused', refusal = %s WHERE source = 'case' AND external_id = %s",
+            (reason, self._inbox_id(received)),
+        )
+        self._event("refused", received.at, {"message": received.name, "actor": message.actor, "reason": reason})
+        self._say_refused(received, reason)
+        return []
+
+    def _say_refused(self, received: Received, reason: str) -> None:
+        digest = hashlib.sha256(canonical(received.body).encode()).hexdigest()
+        self.refused.append(Refusal(name=received.name, sha256=digest, reason=reason))
 
     def _inbox_id(self, received: Received) -> str:
         return f"{self.state.case_key}#{received.event_id}"
@@ -103,8 +127,10 @@ class Recorder:
         if new is not None:
             return None
         row = self.connection.exec_driver_sql(
-            "SELECT batch, outcomes FROM inbox WHERE source = 'case' AND external_id = %s", (key,)
+            "SELECT batch, outcomes, refusal FROM inbox WHERE source = 'case' AND external_id = %s", (key,)
         ).one()
+        if row.batch == self.batch and row.refusal is not None and received.refusal is None:
+            self._say_refused(received, row.refusal)
         return _OUTCOMES.validate_python(row.outcomes) if row.batch == self.batch else []
 
     # --- by kind ------------------------------------------------------------------------------------------------
@@ -266,6 +292,30 @@ class Recorder:
 
     def _day(self, at: datetime) -> date:
         return local_date(at, self.state.facts.zone or "UTC")
+
+
+def refusal_of_sender(connection: Connection, message: Message) -> str | None:
+    """Return why who sent a message may not; ``None`` if they may."""
+    try:
+        acting = acting_in_message(connection, message.actor)
+    except ActorError:
+        return "actor: is retired and acts no more"
+    if acting.role is Role.SYSTEM:
+        return None
+
+    def hold_reason(key: str) -> str | None:
+        found = connection.exec_driver_sql("SELECT reason FROM holds WHERE key = %s", (key,))
+        return found.scalar_one_or_none()
+
+    def event_kind(key: str) -> str | None:
+        """Return the kind of an event; ``None`` when nobody knows it, or one name stands for several."""
+        found = connection.exec_driver_sql(
+            "SELECT min(kind) FROM state_events WHERE key = %(key)s OR event_id = %(key)s HAVING min(kind) = max(kind)",
+            {"key": key},
+        )
+        return found.scalar_one_or_none()
+
+    return why_not(acting, act_of(message, hold_reason=hold_reason, event_kind=event_kind))
 
 
 def told_by(received: Received, account_key: str) -> Told | None:

@@ -311,6 +311,8 @@ class RecordReport(BaseModel):
 
     kind: Literal["record"] = "record"
     outcomes: list[Outcome] = Field(default_factory=list)
+    refused: list[Refusal] = Field(default_factory=list)
+    """Messages that were understood, and that who sent them may not send."""
     at: AwareDatetime
     facts: Facts
 

@@ -89,7 +89,9 @@ _AGENT = frozenset(
     {
         _A.SEE,
         _A.TELL_EVENT,
+        _A.REPORT,
         _A.PAUSE,
+        _A.RESUME,
         _A.HOLD,
         _A.RELEASE,
         _A.CLAIM,
@@ -134,7 +136,6 @@ MAY: Mapping[Role, frozenset[Act]] = {
         {
             _A.RECORD_MONEY,
             _A.END_EVENT,
-            _A.RESUME,
             _A.RELEASE_PROTECTED,
             _A.SKIP_STEP,
             _A.CLOSE,

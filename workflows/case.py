@@ -90,10 +90,13 @@ class CaseWorkflow:
             del self._seen[next(iter(self._seen))]
         if received.refusal is not None:
             digest = received.event_id.removeprefix("refused/")
-            self._refused.append(Refusal(name=received.name, sha256=digest, reason=received.refusal))
-            del self._refused[:-REFUSED_KEPT]
-            self._refused_total += 1
+            self._refuse(Refusal(name=received.name, sha256=digest, reason=received.refusal))
         self._inbox.append(received)
+
+    def _refuse(self, refusal: Refusal) -> None:
+        self._refused.append(refusal)
+        del self._refused[:-REFUSED_KEPT]
+        self._refused_total += 1
 
     @workflow.query
     def status(self) -> dict[str, Any]:
@@ -227,6 +230,8 @@ class CaseWorkflow:
         names = ", ".join(sorted({message.name for message in batch})) or "reading the ledger again"
         report = await self._ledger(signatures.RECORD_EVENTS, request, RecordReport, names[:180])
         self._handled += len(batch)
+        for refusal in report.refused:
+            self._refuse(refusal)
         self._fold(report)
 
     async def _ask(self, ask: Ask, common: dict[str, Any]) -> None:
