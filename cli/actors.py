@@ -1,17 +1,19 @@
 """``actor``: who may act, in which role, and what they are fit for."""
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from cli.acting import As, business_now, code_of
+from cli.generated import markdown, update
 from cli.operations import AsJson, with_engine
 from cli.say import UserError, out, plainly, print_json
 from db.actors import Fitness
 from desk import actors as desk
-from domain.roles import Role
+from domain.roles import MAY, Act, Role, words
 
 app = typer.Typer(no_args_is_help=True, help="Who may act: people and programs, with their roles.")
 Code = Annotated[str, typer.Argument(help="Lower-case letters, digits and _.:/- such as ann or team/ann.")]
@@ -79,3 +81,21 @@ def retire(code: Code, by: As = None, as_json: AsJson = False) -> None:
         print_json({"actor": code, "retired": True, "changed": changed})
     else:
         out.print(f"{code} is retired" if changed else f"{code} was retired already", highlight=False)
+
+
+@app.command("roles")
+@plainly
+def roles(
+    into: Annotated[Path | None, typer.Option("--update", help="Write the table into this document.")] = None,
+) -> None:
+    """Show which role may do what."""
+    if into is None:
+        typer.echo(roles_table())
+    else:
+        out.print(f"{into} is changed" if update(into, "roles", roles_table()) else f"{into} is right", highlight=False)
+
+
+def roles_table() -> str:
+    """Return the table of roles and acts as Markdown."""
+    rows = [[words(act), *("x" if act in MAY[role] else "" for role in Role)] for act in Act]
+    return markdown(["act", *Role], rows)

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from cli.actors import roles_table
+from cli.generated import with_block
 from tests.cli.conftest import Command
-from tests.cli.test_operations import HEAD, ROW, database_only
+from tests.cli.test_operations import HEAD, ROOT, ROW, database_only
 
 __all__ = ["database_only"]
 
@@ -50,3 +52,9 @@ def test_people_are_registered_by_an_admin_and_act_in_their_role(
     assert command("approval", "approve", "V000000001").err == (
         "error: V000000001: no such question; `approval list` shows the open ones\n"
     )
+
+
+def test_the_documentation_shows_the_table_of_roles() -> None:
+    path = ROOT / "docs" / "roles.md"
+    text = path.read_text(encoding="utf-8")
+    assert with_block(text, "roles", roles_table()) == text, "run: starter.py actor roles --update docs/roles.md"

@@ -1,13 +1,11 @@
 """Who may act: the first is an admin, a code is one person for ever, and a role does what its row says."""
 
-from pathlib import Path
-
 import pytest
 from sqlalchemy.exc import DBAPIError
 
 from db.actors import ActorError, Fitness, acting_as, acting_in_message
 from desk.actors import acting_at_desk, actors, add_actor, retire_actor
-from domain.roles import MAY, SYSTEM, Act, Acting, NotAllowedError, Role, require, words
+from domain.roles import MAY, SYSTEM, Act, Acting, NotAllowedError, Role, require
 from tests.db.conftest import AT, Ledger
 from tests.desk.conftest import ADMIN, People
 
@@ -122,10 +120,3 @@ def test_a_role_does_what_its_row_says_and_nothing_else(role: Role) -> None:
 
 def test_every_act_is_somebody_s() -> None:
     assert frozenset().union(*MAY.values()) == frozenset(Act)
-
-
-def test_the_documentation_shows_the_table_of_roles() -> None:
-    text = (Path(__file__).resolve().parents[2] / "docs" / "roles.md").read_text(encoding="utf-8")
-    for act in Act:
-        marks = " | ".join("x" if act in MAY[role] else "" for role in Role)
-        assert f"| {words(act)} | {marks} |" in text
