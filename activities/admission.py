@@ -16,14 +16,15 @@ from activities.instant import Stopwatch
 from activities.judging import Judge, Matter, Read, hand_to_person
 from activities.pacing import Pacing
 from activities.providers.base import AccountLine, Outbound, Provider
-from activities.switching import unless_switched_off
+from activities.switching import unless_off
 from activities.wording import Worded, Wording, WordingError
-from db.attempts import Attempt, Point, Ruling, Taken, choose_point, read_context, write_decision
+from db.attempts import CONTEXT, Attempt, Point, Ruling, Taken, choose_point, context_values, write_decision
 from db.cases import show_case
-from db.coverage import Companion, Cover, companions, cover, standing_cover, use_cover, void_cover
+from db.coverage import COMPANIONS, STANDING, Companion, Cover, around_values, cover, use_cover, void_cover
 from db.facts import AccountReading, read_facts
 from db.locks import lock_contact
 from db.strategies import StrategyBook
+from db.switches import OFF
 from domain.case import ContactReport, ContactRequest
 from domain.codes import CONTACT_POINT_KIND, COUNTS_AS_CONTACT, AttemptStatus, Channel, Verdict
 from domain.decide import apply
@@ -85,6 +86,15 @@ class Question:
         return Matter(self.attempt, self.step, self.strategy, self.request.state.clock.is_logical)
 
 
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What bears on an attempt besides its account and person: who speaks for it, what is off, who might travel."""
+
+    speaks: Cover | None
+    off: tuple[str, ...]
+    companions: tuple[Companion, ...] = ()
+
+
 Travelling = tuple[Companion, AccountReading]
 """A case that a message speaks for besides its own, and its account."""
 
@@ -133,20 +143,19 @@ class Admissions:
                 return Found(taken)
             if taken is not None and taken.status not in _OPEN:
                 return report_of(asked, read.account, taken.status, taken.not_before, taken.rule_ids)
-            speaks = self._cover_of(connection, asked, read)
+            read, around = self._look_around(connection, asked, read)
+            speaks = _still_speaks(connection, around.speaks)
             if speaks is not None and speaks.status is AttemptStatus.DISPATCHING and patient:
                 return InFlight(speaks)
-            read = self._judge.with_record(connection, asked.matter, read)
             worded = self._word(asked, read)
             decision = self._decide(asked, read, worded, speaks)
             covered: Sequence[Travelling] = ()
             if decision.verdict is Verdict.ALLOW and speaks is None:
-                covered = self._companions(connection, asked, read)
+                covered = self._companions(connection, asked, read, around.companions)
             if covered:
                 worded, decision, covered = self._worded_for_all(asked, read, worded, decision, covered)
             if COVERED not in decision.rule_ids:
-                creditor = read.account.facts.creditor
-                decision = unless_switched_off(connection, decision, step=step, creditor=creditor, now=read.now)
+                decision = unless_off(decision, around.off, read.now)
             decision = self._paced(connection, asked, read, worded, decision)
             dispatch = self._write(connection, asked, read, decision, speaks)
             if decision.verdict is Verdict.REVIEW:
@@ -159,6 +168,24 @@ class Admissions:
             message = _message(asked, read, read.point, worded, covered)
             self._checkpoint(Place.CONTACT_DECIDED, attempt.key)
         return Admitted(dispatch, message, at)
+
+    # --- reading ------------------------------------------------------------------------------------------------
+
+    def _look_around(self, connection: Connection, asked: Question, read: Read) -> tuple[Read, Around]:
+        """Add the person's record, and read what else bears on the attempt, in one round trip."""
+        step, attempt = asked.step, asked.attempt
+        readings = (STANDING, OFF, COMPANIONS) if self._consolidate else (STANDING, OFF)
+        values = around_values(
+            account_key=attempt.account_key,
+            case_key=attempt.case_key,
+            party_key=None if read.point is None else read.point.party_key,
+            step=step.id,
+            channel=step.via,
+            day=read.day,
+        )
+        values |= {"template": step.template or step.id, "creditor": read.account.facts.creditor}
+        read, found = self._judge.with_record_and(connection, asked.matter, read, readings, values)
+        return read, Around(*found)
 
     # --- deciding -----------------------------------------------------------------------------------------------
 
@@ -197,29 +224,10 @@ class Admissions:
             allows=allows,
         )
 
-    def _cover_of(self, connection: Connection, asked: Question, read: Read) -> Cover | None:
-        """Return the message that speaks for this attempt; one that proved unsent speaks for nobody."""
-        speaks = standing_cover(connection, asked.attempt.case_key, asked.step.id, read.day[0])
-        if speaks is None or speaks.status in COUNTS_AS_CONTACT or speaks.status is AttemptStatus.ANSWERED:
-            return speaks
-        void_cover(connection, speaks.attempt_key)
-        return None
-
-    def _companions(self, connection: Connection, asked: Question, read: Read) -> Sequence[Travelling]:
+    def _companions(
+        self, connection: Connection, asked: Question, read: Read, found: Sequence[Companion]
+    ) -> Sequence[Travelling]:
         """Return the other cases this message speaks for: due today on the channel, and their own gate allows."""
-        point = read.point
-        if not self._consolidate or point is None:
-            return ()
-        since, before = read.day
-        found = companions(
-            connection,
-            account_key=asked.attempt.account_key,
-            case_key=asked.attempt.case_key,
-            party_key=point.party_key,
-            channel=asked.step.via,
-            since=since,
-            before=before,
-        )
         if not found:
             return ()
         logical = asked.request.state.clock.is_logical
@@ -239,7 +247,8 @@ class Admissions:
         if step.purpose is not asked.step.purpose or step.via is not asked.step.via:
             return False
         attempt = Attempt("", one.case_key, one.account_key, 0, step.id, 1, 1, step.via, step.purpose, step.template)
-        context = read_context(connection, attempt, CONTACT_POINT_KIND[step.via], step.to.role, read.now)
+        values = context_values(attempt, CONTACT_POINT_KIND[step.via], step.to.role, read.now)
+        context = CONTEXT.read(connection, values)
         point = choose_point(context.points, step.to.order)
         if point is None or read.point is None or point.key != read.point.key:
             return False
@@ -342,6 +351,14 @@ def show(connection: Connection, asked: Question, report: ContactReport) -> None
     """Write what lists show about the case after a report."""
     state, own = apply(asked.request.state, asked.strategy, report)
     show_case(connection, state.case_key, outlook(state, asked.strategy, report.at, pending=bool(own)))
+
+
+def _still_speaks(connection: Connection, speaks: Cover | None) -> Cover | None:
+    """Return the message that speaks for an attempt; one that proved unsent speaks for nobody."""
+    if speaks is None or speaks.status in COUNTS_AS_CONTACT or speaks.status is AttemptStatus.ANSWERED:
+        return speaks
+    void_cover(connection, speaks.attempt_key)
+    return None
 
 
 def _decided(asked: Question, read: Read, decision: Decision, speaks: Cover | None) -> ContactReport:

@@ -22,6 +22,7 @@ from activities.signatures import ASK, CLOSE_EPISODE, GIVE_UP, HAND_OVER, RECORD
 from db import work
 from db.attempts import Attempt, Point, Ruling, write_decision, write_judgement
 from db.cases import close_case, read_case, show_case
+from db.engine import reading
 from db.facts import AccountReading, read_account, read_facts
 from db.inbound import Recorder, told_by
 from db.locks import lock_contact, lock_persons
@@ -175,7 +176,7 @@ class CaseActivities:
             told = told_by(message, state.account_key)
             if told is None and item is None:
                 continue
-            with self._engine.connect() as connection:
+            with reading(self._engine) as connection:
                 if item is not None:
                     accounts.update(work.accounts_of(connection, str(item)))
                 if told is not None:
@@ -197,7 +198,7 @@ class CaseActivities:
         item_key = message.body.get("work_item")
         if message.name not in _WORKED or not isinstance(item_key, str):
             return
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             item = work.read_item(connection, item_key)
             spoken_of = cases_spoken_of(connection, item_key)
         if item is None or item.event_id != message.event_id:
@@ -214,7 +215,7 @@ class CaseActivities:
         told = told_by(message, state.account_key)
         if told is None or not told.moves_the_ladder:
             return
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             concern = concern_of(connection, told)
         digest = hashlib.sha256(f"{told.kind}/{told.event_id}".encode()).hexdigest()[:32]
         for case_key in concern.cases:

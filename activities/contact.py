@@ -32,6 +32,7 @@ from activities.switching import WHILE_OFF
 from activities.wording import Wording
 from db.attempts import Attempt, Sent, Taken, read_status, record_sent
 from db.coverage import Cover, void_cover
+from db.engine import reading
 from db.facts import read_account
 from db.locks import lock_persons
 from db.strategies import StrategyBook
@@ -145,7 +146,7 @@ class ContactActivities:
         begun = cover.engine_admitted_at or asked.watch.engine_now
         over = begun + timedelta(seconds=SEND_WITHIN + provider.timeout_seconds + MARGIN)
         while asked.watch.engine_now < over:
-            with self._engine.connect() as connection:
+            with reading(self._engine) as connection:
                 status, _ = read_status(connection, cover.attempt_key)
             if status is not AttemptStatus.DISPATCHING:
                 return
@@ -157,7 +158,7 @@ class ContactActivities:
         """Return what a refusal is about and whom it concerns, to be locked first; nothing when all went well."""
         if mishap is None:
             return None, set(), set()
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             subject = subject_of(connection, key)
             return (None, set(), set()) if subject is None else (subject, *locks_of(connection, subject, mishap))
 
@@ -174,8 +175,8 @@ class ContactActivities:
                 follow(connection, subject, mishap)
             if status in _PROVES_UNSENT:
                 void_cover(connection, attempt.key)
-            reading = read_account(connection, state.account_key, sent.at, logical=state.clock.is_logical)
-            report = report_of(asked, reading, status, not_before)
+            reading_now = read_account(connection, state.account_key, sent.at, logical=state.clock.is_logical)
+            report = report_of(asked, reading_now, status, not_before)
             show(connection, asked, report)
             self._checkpoint(Place.CONTACT_RECORDING, attempt.key)
         self._checkpoint(Place.CONTACT_RECORDED, attempt.key)

@@ -3,19 +3,22 @@
 Called inside the transaction that decides, after its locks. It writes nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import Any
 
 from sqlalchemy import Connection
 
 from activities.rule_facts import Intent, Rules, facts_for
 from activities.wording import Worded
-from db.attempts import Attempt, Context, Point, choose_point, read_context
-from db.facts import AccountReading, reach_of, read_account
-from db.person_record import PersonRecord, read_person_record
+from db.attempts import CONTEXT, Attempt, Context, Point, choose_point, context_values
+from db.facts import AccountReading, facts_of, facts_values, reach_of
+from db.person_record import RECORD, PersonRecord, record_from, record_values
 from db.record import append_event
 from db.state_reading import read_active
+from db.together import Reading, read_together
 from db.work import Order, place
 from domain.calendar import local_date, start_of_day
 from domain.codes import CONTACT_POINT_KIND, Channel, TaskKind, Verdict
@@ -91,16 +94,27 @@ class Judge:
     def read(self, connection: Connection, matter: Matter, now: datetime) -> Read:
         """Read the account, the recipient and their contact points."""
         step, attempt = matter.step, matter.attempt
-        context = read_context(connection, attempt, CONTACT_POINT_KIND[step.via], step.to.role, now)
-        account = read_account(connection, attempt.account_key, now, logical=matter.logical)
-        return Read(context, account, choose_point(context.points, step.to.order), now)
+        values = context_values(attempt, CONTACT_POINT_KIND[step.via], step.to.role, now)
+        values |= facts_values([attempt.account_key], logical=matter.logical)
+        context, accounts = read_together(connection, (CONTEXT, facts_of(now, logical=matter.logical)), values)
+        return Read(context, accounts[attempt.account_key], choose_point(context.points, step.to.order), now)
 
     def with_record(self, connection: Connection, matter: Matter, read: Read) -> Read:
         """Add the person's record, where rule packs will ask for it."""
+        return self.with_record_and(connection, matter, read)[0]
+
+    def with_record_and(
+        self,
+        connection: Connection,
+        matter: Matter,
+        read: Read,
+        others: Sequence[Reading[Any]] = (),
+        values: Mapping[str, object] = MappingProxyType({}),
+    ) -> tuple[Read, tuple[Any, ...]]:
+        """Add the person's record, and read ``others`` with their ``values`` in the same round trip."""
         if self._rules is None or read.point is None:
-            return read
-        record = read_person_record(
-            connection,
+            return read, read_together(connection, others, values) if others else ()
+        own = record_values(
             account_key=matter.attempt.account_key,
             debtor_key=read.account.debtor_key,
             party_key=read.point.party_key,
@@ -109,7 +123,8 @@ class Judge:
             now=read.now,
             reach=reach_of(read.now, logical=matter.logical),
         )
-        return replace(read, record=record)
+        past, person, told, *rest = read_together(connection, (*RECORD, *others), {**values, **own})
+        return replace(read, record=record_from(read.point.party_key, past, person, told)), tuple(rest)
 
     def beside(
         self, connection: Connection, matter: Matter, read: Read, context: Context, account: AccountReading

@@ -15,6 +15,7 @@ from activities.instant import Stopwatch
 from activities.search_attributes import CREDITOR, DEBTOR_KEY, STRATEGY
 from activities.signatures import CASES_QUEUE, OPEN_PAGE
 from activities.telling import tell_untold
+from db.engine import reading
 from db.opening import Page, mark_open, open_keys, open_page, pending_openings, restarts
 from db.settings import in_force, read_clock
 from db.strategies import StrategyBook
@@ -56,7 +57,7 @@ class OpeningActivities:
         return OpenedPage(started=await self._start_all(page.cases), next_after=page.next_after)
 
     def _open(self, at: datetime, after: str, due_since: date | None) -> Page:
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             clock = read_clock(connection)
             digests = in_force(connection)
         strategies = {digest: self._book.by_digest(digest) for digest in digests}

@@ -1,11 +1,12 @@
 """The kill switches, asked in the transaction that admits an attempt: what is off is put off, and stays due."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from db.switches import SWITCHED_OFF, off_for
+from db.switches import OFF, SWITCHED_OFF
 from domain.codes import Verdict
 from domain.gate import Decision, Reason
 from domain.strategy import Step
@@ -20,8 +21,13 @@ def unless_switched_off(
     """Return what was decided, or a deferral where the step's channel, its template or the creditor is switched off."""
     if decision.verdict is not Verdict.ALLOW:
         return decision
-    off = off_for(connection, channel=step.via, template=step.template or step.id, creditor=creditor)
-    if not off:
+    values = {"channel": step.via, "template": step.template or step.id, "creditor": creditor}
+    return unless_off(decision, OFF.read(connection, values), now)
+
+
+def unless_off(decision: Decision, off: Sequence[str], now: datetime) -> Decision:
+    """Return what was decided, or a deferral where something of the attempt is off (``db.switches.OFF``)."""
+    if decision.verdict is not Verdict.ALLOW or not off:
         return decision
     until = now + WHILE_OFF
     return replace(

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from db.record import append_event
+from db.together import Reading, Rows
 from domain.codes import AttemptStatus, Channel, Origin, PartyRole, Purpose, Verdict
 from domain.gate import Decision, Reason
 from domain.record import canonical
@@ -143,28 +144,33 @@ class Attempt:
     origin: Origin = Origin.STEP
 
 
-def read_context(connection: Connection, attempt: Attempt, kind: str, role: PartyRole, now: datetime) -> Context:
-    """Read the case, the attempt's row if there is one, and the recipient's contact points."""
-    row = connection.exec_driver_sql(
-        _CONTEXT,
-        {
-            "attempt": attempt.key,
-            "case": attempt.case_key,
-            "account": attempt.account_key,
-            "kind": kind,
-            "role": role,
-            "channel": attempt.channel,
-            "now": now,
-        },
-    ).one()
+def context_values(attempt: Attempt, kind: str, role: PartyRole, now: datetime) -> dict[str, object]:
+    """Return the parameters of ``CONTEXT``."""
+    return {
+        "attempt": attempt.key,
+        "case": attempt.case_key,
+        "account": attempt.account_key,
+        "kind": kind,
+        "role": role,
+        "channel": attempt.channel,
+        "now": now,
+    }
+
+
+def _context(rows: Rows) -> Context:
+    row = rows[0]
     return Context(
-        case_closed=row.case_status == "closed",
-        creditor=row.creditor,
-        collector=row.collector,
-        taken=None if row.attempt is None else _taken(row.attempt),
-        points=tuple(Point(*values) for values in row.points or ()),
-        channel_held=row.channel_held,
+        case_closed=row["case_status"] == "closed",
+        creditor=row["creditor"],
+        collector=row["collector"],
+        taken=None if row["attempt"] is None else _taken(row["attempt"]),
+        points=tuple(Point(*values) for values in row["points"] or ()),
+        channel_held=row["channel_held"],
     )
+
+
+CONTEXT = Reading(_CONTEXT, _context)
+"""The case, the attempt's row if there is one, and the recipient's contact points."""
 
 
 def _taken(values: dict[str, Any]) -> Taken:

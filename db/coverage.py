@@ -12,19 +12,20 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from db.record import append_events
+from db.together import Reading, Rows
 from domain.codes import AttemptStatus, Channel
 
 _COMPANIONS = """
-SELECT k.key, k.account_key, k.strategy_digest, k.next_step
+SELECT k.key AS case_key, k.account_key, k.strategy_digest, k.next_step AS step
   FROM account_parties ap
   JOIN accounts a ON a.key = ap.account_key
   JOIN cases k ON k.account_key = a.key AND k.status <> 'closed'
   JOIN accounts own ON own.key = %(account)s
- WHERE ap.party_key = %(party)s AND k.key <> %(case)s AND k.next_channel = %(channel)s AND k.due_at < %(before)s
+ WHERE ap.party_key = %(party)s AND k.key <> %(case)s AND k.next_channel = %(channel)s AND k.due_at < %(day_end)s
    AND a.creditor = own.creditor AND a.collector = own.collector AND a.actor = own.actor
    AND a.debt_type = own.debt_type AND a.currency = own.currency
    AND NOT EXISTS (SELECT 1 FROM coverage c WHERE c.covered_case = k.key AND c.step = k.next_step
-                    AND c.state = 'standing' AND c.made_at >= %(since)s)
+                    AND c.state = 'standing' AND c.made_at >= %(day_start)s)
  GROUP BY k.key ORDER BY k.key
 """
 
@@ -43,7 +44,7 @@ ON CONFLICT (attempt_key, account_key) DO UPDATE SET quoted_amount = excluded.qu
 
 _STANDING = """
 SELECT c.attempt_key, t.status, t.engine_admitted_at FROM coverage c JOIN attempts t ON t.key = c.attempt_key
- WHERE c.covered_case = %(case)s AND c.step = %(step)s AND c.state = 'standing' AND c.made_at >= %(since)s
+ WHERE c.covered_case = %(case)s AND c.step = %(step)s AND c.state = 'standing' AND c.made_at >= %(day_start)s
  ORDER BY c.id DESC LIMIT 1
 """
 
@@ -63,32 +64,11 @@ class Companion:
     step: str
 
 
-def companions(
-    connection: Connection,
-    *,
-    account_key: str,
-    case_key: str,
-    party_key: str,
-    channel: Channel,
-    since: datetime,
-    before: datetime,
-) -> list[Companion]:
-    """Return the person's other cases that are due on the channel before ``before``, of the same creditor and brand.
+COMPANIONS = Reading(_COMPANIONS, lambda rows: tuple(Companion(**row) for row in rows))
+"""The person's other cases that are due on the channel before the local day ends, of the same creditor and brand.
 
-    ``since`` is the start of the local day: what was covered on it is not covered again.
-    """
-    rows = connection.exec_driver_sql(
-        _COMPANIONS,
-        {
-            "account": account_key,
-            "case": case_key,
-            "party": party_key,
-            "channel": channel,
-            "since": since,
-            "before": before,
-        },
-    )
-    return [Companion(*row) for row in rows]
+What was covered since the day's start is not covered again.
+"""
 
 
 def cover(connection: Connection, attempt_key: str, covered: Sequence[tuple[Companion, int]], at: datetime) -> None:
@@ -126,10 +106,37 @@ class Cover:
     engine_admitted_at: datetime | None
 
 
-def standing_cover(connection: Connection, case_key: str, step: str, since: datetime) -> Cover | None:
-    """Return the coverage of a step that was made since the local day began; ``None`` when there is none."""
-    row = connection.exec_driver_sql(_STANDING, {"case": case_key, "step": step, "since": since}).one_or_none()
-    return None if row is None else Cover(row[0], AttemptStatus(row[1]), row[2])
+def around_values(
+    *,
+    account_key: str,
+    case_key: str,
+    party_key: str | None,
+    step: str,
+    channel: Channel,
+    day: tuple[datetime, datetime],
+) -> dict[str, object]:
+    """Return the parameters of ``COMPANIONS`` and ``STANDING``. ``day``: start and end of the debtor's local day."""
+    return {
+        "account": account_key,
+        "case": case_key,
+        "party": party_key,
+        "step": step,
+        "channel": channel,
+        "day_start": day[0],
+        "day_end": day[1],
+    }
+
+
+def _standing(rows: Rows) -> Cover | None:
+    for row in rows:
+        begun = row["engine_admitted_at"]
+        status = AttemptStatus(row["status"])
+        return Cover(row["attempt_key"], status, None if begun is None else datetime.fromisoformat(begun))
+    return None
+
+
+STANDING = Reading(_STANDING, _standing)
+"""The coverage of a step that was made since the local day began; ``None`` when there is none."""
 
 
 def use_cover(connection: Connection, attempt_key: str, case_key: str, step: str) -> None:

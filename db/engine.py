@@ -4,7 +4,10 @@ One pool per process, READ COMMITTED on purpose: what a payment committed while 
 the next statement. A connection that a restarted server has dropped is replaced on first use.
 """
 
-from sqlalchemy import Engine, create_engine
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.engine import make_url
 
 STATEMENT_TIMEOUT_MS = 60_000
@@ -20,7 +23,7 @@ def make_engine(url: str, *, pool_size: int = 10) -> Engine:
     """Return an engine with UTC sessions and bounded waits. Connections are opened when they are needed."""
     options = (
         f"-c timezone=UTC -c statement_timeout={STATEMENT_TIMEOUT_MS} -c lock_timeout={LOCK_TIMEOUT_MS} "
-        "-c idle_in_transaction_session_timeout=120000 -c jit=off"
+        "-c idle_in_transaction_session_timeout=120000 -c jit=off -c plan_cache_mode=force_generic_plan"
     )
     return create_engine(
         psycopg_url(url),
@@ -28,8 +31,16 @@ def make_engine(url: str, *, pool_size: int = 10) -> Engine:
         max_overflow=4,
         pool_timeout=30,
         pool_pre_ping=False,
+        pool_use_lifo=True,
         hide_parameters=True,
         pool_recycle=1800,
         isolation_level="READ COMMITTED",
-        connect_args={"options": options, "application_name": "dunlin", "connect_timeout": 10},
+        connect_args={"options": options, "prepare_threshold": 0, "application_name": "dunlin", "connect_timeout": 10},
     )
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """Begin a transaction that only reads, and commit it: after a rollback psycopg forgets every prepared statement."""
+    with engine.begin() as connection:
+        yield connection

@@ -4,13 +4,14 @@ Called inside the transaction that decides, after the locks. With a logical cloc
 counts; with the wall clock, whatever is committed. Nothing here asks the database what time it is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection
 
+from db.together import Reading, Rows
 from domain.calendar import local_date, start_of_day
 from domain.codes import Actor, CloseReason, EntryKind, HoldReason
 from domain.facts import Facts, Holding
@@ -85,14 +86,25 @@ class AccountReading:
     feed_limit: timedelta | None
 
 
+def facts_of(now: datetime, *, logical: bool) -> Reading[dict[str, AccountReading]]:
+    """Return the reading of accounts as of ``now``, by key; its parameters are ``facts_values``."""
+
+    def value(rows: Rows) -> dict[str, AccountReading]:
+        return {row["key"]: _reading(row, now, logical=logical) for row in rows}
+
+    return Reading(_READ, value)
+
+
+def facts_values(account_keys: Sequence[str], *, logical: bool) -> dict[str, object]:
+    """Return the parameters of ``facts_of``."""
+    return {"keys": list(account_keys), "logical": logical, "stops": list(BARS_THE_LADDER)}
+
+
 def read_facts(
     connection: Connection, account_keys: Sequence[str], now: datetime, *, logical: bool
 ) -> dict[str, AccountReading]:
     """Return the reading of every account that exists, as of ``now``."""
-    rows = connection.exec_driver_sql(
-        _READ, {"keys": list(account_keys), "logical": logical, "stops": list(BARS_THE_LADDER)}
-    ).mappings()
-    return {row["key"]: _reading(dict(row), now, logical=logical) for row in rows}
+    return facts_of(now, logical=logical).read(connection, facts_values(account_keys, logical=logical))
 
 
 def read_account(connection: Connection, account_key: str, now: datetime, *, logical: bool) -> AccountReading:
@@ -100,7 +112,7 @@ def read_account(connection: Connection, account_key: str, now: datetime, *, log
     return read_facts(connection, [account_key], now, logical=logical)[account_key]
 
 
-def _reading(row: dict[str, Any], now: datetime, *, logical: bool) -> AccountReading:
+def _reading(row: Mapping[str, Any], now: datetime, *, logical: bool) -> AccountReading:
     zones = candidate_zones(
         confirmed=row["zone"] if row["zone_source"] == CONFIRMED else None,
         stated=row["zone"],
@@ -127,7 +139,7 @@ def _reading(row: dict[str, Any], now: datetime, *, logical: bool) -> AccountRea
     )
     holding, hold_change = _holding(row["holds"] or (), owed, now, reach)
     stops, stop_change = _stops(row["stops"] or (), now, reach)
-    closing_known = row["closing"] is not None and (not logical or row["closing_at"] <= now)
+    closing_known = row["closing"] is not None and (not logical or datetime.fromisoformat(row["closing_at"]) <= now)
     changes = [
         hold_change,
         stop_change,
@@ -135,7 +147,7 @@ def _reading(row: dict[str, Any], now: datetime, *, logical: bool) -> AccountRea
         *_dated(entries, today, now, zone, logical=logical),
     ]
     own_change = min((at for at in changes if at is not None), default=None)
-    world_at: datetime | None = row["world_at"]
+    world_at = None if row["world_at"] is None else datetime.fromisoformat(row["world_at"])
     awaits_world = world_at is not None and (own_change is None or world_at <= own_change)
     kinds = row["kinds"] or ()
     facts = Facts(
@@ -154,7 +166,7 @@ def _reading(row: dict[str, Any], now: datetime, *, logical: bool) -> AccountRea
         actor=Actor(row["actor"]),
         debt_type=row["debt_type"],
         score=row["score"],
-        placed_on=row["placed_on"],
+        placed_on=None if row["placed_on"] is None else date.fromisoformat(row["placed_on"]),
         email_known="email" in kinds,
         phone_known="phone" in kinds,
         address_known="address" in kinds,
@@ -172,7 +184,7 @@ def _reading(row: dict[str, Any], now: datetime, *, logical: bool) -> AccountRea
         party_key=row["party_key"],
         collector=row["collector"],
         facts=facts,
-        feed_age=None if row["feed_at"] is None else now - row["feed_at"],
+        feed_age=None if row["feed_at"] is None else now - datetime.fromisoformat(row["feed_at"]),
         feed_limit=None if row["feed_hours"] is None else timedelta(hours=row["feed_hours"]),
     )
 

@@ -4,15 +4,14 @@ Called in the transaction that decides, after the locks of the persons and the c
 and the person; what was told us is read by ``db.state_reading``. Holds no text and no number, only keys.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection
-
 from db.facts import CONFIRMED
-from db.state_reading import read_active
+from db.state_reading import ACTIVE
+from db.together import Reading, Rows
 from domain.state_facts import Standing
 
 LOOK_BACK = timedelta(days=400)
@@ -28,13 +27,13 @@ WITH theirs AS (
       JOIN attempts t ON t.contact_point_key = o.key AND t.admitted_at > %(since)s
      WHERE n.key = ANY(%(points)s)
 )
-SELECT json_agg(json_build_array(t.key, t.channel, t.status, t.outcome, t.party_reached, t.duration_seconds, t.error_code,
+SELECT json_build_array(t.key, t.channel, t.status, t.outcome, t.party_reached, t.duration_seconds, t.error_code,
        coalesce(t.sent_at, t.admitted_at), t.party_key,
        coalesce((SELECT o.key FROM contact_points n JOIN contact_points o ON o.kind = n.kind AND o.value = n.value
                   WHERE n.key = t.contact_point_key AND o.key = ANY(%(points)s)
                   ORDER BY array_position(%(points)s::text[], o.key) LIMIT 1), t.contact_point_key),
        t.purpose, t.origin, k.creditor, k.collector, a.product,
-       (SELECT array_agg(x.account_key) FROM attempt_accounts x WHERE x.attempt_key = t.key)))
+       (SELECT array_agg(x.account_key) FROM attempt_accounts x WHERE x.attempt_key = t.key)) AS one
   FROM theirs JOIN attempts t ON t.key = theirs.key
   JOIN cases k ON k.key = t.case_key JOIN accounts a ON a.key = k.account_key
  WHERE (t.admitted_at > %(since)s OR t.purpose = 'required_notice') AND t.admitted_at <= %(reach)s AND t.key <> %(own)s
@@ -104,8 +103,7 @@ class PersonRecord:
         return not any(account_key in one.accounts for one in self.past)
 
 
-def read_person_record(
-    connection: Connection,
+def record_values(
     *,
     account_key: str,
     debtor_key: str,
@@ -114,47 +112,61 @@ def read_person_record(
     attempt_key: str,
     now: datetime,
     reach: datetime,
-) -> PersonRecord:
-    """Read what rules count and what was told. ``attempt_key`` is left out of the past: it is the one in question.
+) -> dict[str, object]:
+    """Return the parameters of ``RECORD``. ``attempt_key`` is left out of the past: it is the one in question.
 
     ``point_keys``: the one to be used comes first. ``reach``: until when what is recorded counts (``reach_of``).
     """
-    values = {
+    return {
         "party": party_key,
         "account": account_key,
+        "accounts": [account_key],
+        "parties": [party_key],
         "debtor": debtor_key,
         "points": list(point_keys),
         "own": attempt_key,
         "since": now - LOOK_BACK,
+        "now": now,
         "reach": reach,
     }
-    past = connection.exec_driver_sql(_PAST, values).scalar_one() or ()
-    row = connection.exec_driver_sql(_PERSON, values).one()
-    told = read_active(
-        connection,
-        account_keys=[account_key],
-        party_keys=[party_key],
-        point_keys=list(point_keys),
-        now=now,
-        reach=reach,
-    )
-    confirmed = row.timezone if row.timezone_source == CONFIRMED else None
+
+
+def _past(rows: Rows) -> tuple[PastContact, ...]:
+    return tuple(sorted((_contact(row["one"]) for row in rows), key=lambda one: (one.at, one.key)))
+
+
+RECORD: tuple[Reading[Any], ...] = (
+    Reading(_PAST, _past),
+    Reading(_PERSON, lambda rows: rows[0]),
+    ACTIVE,
+)
+"""What is read of a person: the past, who they are, and what stands; ``record_from`` puts it together."""
+
+
+def record_from(
+    party_key: str, past: tuple[PastContact, ...], row: Mapping[str, Any], told: tuple[Standing, ...]
+) -> PersonRecord:
+    """Return the record that the values of ``RECORD`` make."""
     return PersonRecord(
         party_key=party_key,
-        confirmed_zone=confirmed,
-        stated_zone=row.timezone,
-        creditor_zone=row.creditor_timezone,
-        region=row.region or row.debtor_region or row.creditor_region,
-        locality=row.locality or (row.debtor_locality if row.region is None else None),
-        language=row.language,
-        vulnerable=row.vulnerable,
-        born_on=row.born_on,
-        deceased_on=row.deceased_on,
-        debtor_deceased_on=row.debtor_deceased_on,
-        phones=tuple(row.phones or ()),
-        past=tuple(sorted((_contact(one) for one in past), key=lambda one: (one.at, one.key))),
+        confirmed_zone=row["timezone"] if row["timezone_source"] == CONFIRMED else None,
+        stated_zone=row["timezone"],
+        creditor_zone=row["creditor_timezone"],
+        region=row["region"] or row["debtor_region"] or row["creditor_region"],
+        locality=row["locality"] or (row["debtor_locality"] if row["region"] is None else None),
+        language=row["language"],
+        vulnerable=row["vulnerable"],
+        born_on=_day(row["born_on"]),
+        deceased_on=_day(row["deceased_on"]),
+        debtor_deceased_on=_day(row["debtor_deceased_on"]),
+        phones=tuple(row["phones"] or ()),
+        past=past,
         told=told,
     )
+
+
+def _day(text: str | None) -> date | None:
+    return None if text is None else date.fromisoformat(text)
 
 
 def _contact(values: Sequence[Any]) -> PastContact:

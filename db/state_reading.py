@@ -9,6 +9,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from db.together import Reading, Rows
 from domain.state_events import StateKind, StateScope
 from domain.state_facts import Standing
 
@@ -51,35 +52,40 @@ def read_active(
 
     ``reach``: until when a beginning counts as past (``db.facts.reach_of``), by default ``now``.
     """
-    rows = connection.exec_driver_sql(
-        _ACTIVE,
-        {
-            "accounts": list(account_keys),
-            "parties": list(party_keys),
-            "points": list(point_keys),
-            "now": now,
-            "reach": reach or now,
-        },
-    )
+    values = {
+        "accounts": list(account_keys),
+        "parties": list(party_keys),
+        "points": list(point_keys),
+        "now": now,
+        "reach": reach or now,
+    }
+    return ACTIVE.read(connection, values)
+
+
+def _standing(rows: Rows) -> tuple[Standing, ...]:
     return tuple(
         Standing(
-            key=row.key,
-            kind=StateKind(row.kind),
-            scope=StateScope(row.scope),
-            debtor_key=row.debtor_key,
-            party_key=row.party_key or row.owner,
-            account_key=row.account_key,
-            contact_point_key=row.contact_point_key,
-            channel=row.channel,
-            creditor=row.creditor,
-            collector=row.collector,
-            from_at=row.from_at,
-            until_at=row.until_at,
-            detail=row.detail,
-            event_id=row.event_id,
-            source=row.source,
-            point_kind=row.point_kind,
-            points=tuple(row.covers or ()),
+            key=row["key"],
+            kind=StateKind(row["kind"]),
+            scope=StateScope(row["scope"]),
+            debtor_key=row["debtor_key"],
+            party_key=row["party_key"] or row["owner"],
+            account_key=row["account_key"],
+            contact_point_key=row["contact_point_key"],
+            channel=row["channel"],
+            creditor=row["creditor"],
+            collector=row["collector"],
+            from_at=datetime.fromisoformat(row["from_at"]),
+            until_at=None if row["until_at"] is None else datetime.fromisoformat(row["until_at"]),
+            detail=row["detail"],
+            event_id=row["event_id"],
+            source=row["source"],
+            point_kind=row["point_kind"],
+            points=tuple(row["covers"] or ()),
         )
         for row in rows
     )
+
+
+ACTIVE = Reading(_ACTIVE, _standing)
+"""The events that stand; ``read_active`` names its parameters."""

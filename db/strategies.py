@@ -6,6 +6,7 @@ from threading import Lock
 
 from sqlalchemy import Connection, Engine
 
+from db.engine import reading
 from domain.strategy import Strategy
 from domain.strategy_file import digest
 
@@ -48,14 +49,14 @@ class StrategyBook:
 
     def newest(self, name: str) -> tuple[str, Strategy] | None:
         """Return digest and strategy of the highest version of a name, or ``None``."""
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             key = connection.exec_driver_sql(
                 "SELECT digest FROM strategies WHERE name = %s ORDER BY version DESC LIMIT 1", (name,)
             ).scalar_one_or_none()
         return None if key is None else (key, self.by_digest(key))
 
     def _read(self, key: str) -> Strategy:
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             body = connection.exec_driver_sql(
                 "SELECT body::text FROM strategies WHERE digest = %s", (key,)
             ).scalar_one_or_none()

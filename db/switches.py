@@ -11,6 +11,8 @@ from typing import Literal
 
 from sqlalchemy import Connection
 
+from db.together import Reading
+
 Scope = Literal["channel", "template", "creditor"]
 SCOPES: tuple[Scope, ...] = ("channel", "template", "creditor")
 SWITCHED_OFF = "core.switched-off"
@@ -48,10 +50,8 @@ class Switch:
     on_at: datetime | None
 
 
-def off_for(connection: Connection, *, channel: str, template: str, creditor: str) -> tuple[str, ...]:
-    """Return what is off of an attempt's channel, template and creditor, as ``scope:name``."""
-    rows = connection.exec_driver_sql(_OFF, {"channel": channel, "template": template, "creditor": creditor})
-    return tuple(f"{row.scope}:{row.name}" for row in rows)
+OFF = Reading(_OFF, lambda rows: tuple(f"{row['scope']}:{row['name']}" for row in rows))
+"""What is off of an attempt's channel, template and creditor, as ``scope:name``."""
 
 
 def switch_off(connection: Connection, scope: Scope, name: str, *, reason: str, by: str, at: datetime) -> bool:

@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from db.engine import reading
 from domain.messages import TURN
 
 AGAIN_AFTER = 5.0
@@ -52,7 +53,7 @@ class Turns:
         return len(waiting)
 
     def _next(self, before: datetime) -> list[tuple[str, datetime]]:
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             return [(row.key, row.due_at) for row in connection.exec_driver_sql(_NEXT, {"before": before})]
 
     async def _tell(self, slots: asyncio.Semaphore, key: str, at: datetime) -> None:

@@ -19,6 +19,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.dialling import Dialled, Dialling, NotNow
 from db import sandbox
+from db.engine import reading
 from db.facts import read_account
 from db.ledger import post_payment, record_receipt, reverse_payment
 from db.locks import lock_item, lock_persons
@@ -104,7 +105,7 @@ class World:
 
     def _due(self) -> list[sandbox.Event]:
         limit = self._clock.business(engine_now())
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             untold = sandbox.untold_events(connection)
             if untold:
                 return untold
@@ -235,7 +236,7 @@ class World:
         """Return the refusal that a reply is, and whom it concerns."""
         if event.kind != "reply" or event.body["code"] != "stop":
             return None, "", None
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             row = connection.exec_driver_sql(
                 "SELECT t.channel, t.contact_point_key, t.party_key, k.account_key FROM attempts t "
                 "JOIN cases k ON k.key = t.case_key WHERE t.key = %s",
@@ -281,7 +282,7 @@ class World:
         return False
 
     def _opened_until(self) -> datetime | None:
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             return self._opened(connection)
 
     # --- who opens cases ------------------------------------------------------------------------------------------
@@ -303,14 +304,14 @@ class World:
         return True
 
     def _next_day(self) -> datetime | None:
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             if get(connection, DONE):
                 return None
             opened = get(connection, OPENED_UNTIL)
         return self._clock.origin if opened is None else datetime.fromisoformat(opened)
 
     def _standing(self, at: datetime) -> sandbox.Standing:
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             return sandbox.standing(connection, at)
 
     def _put(self, name: str, *, value: object) -> None:

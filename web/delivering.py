@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from db.engine import reading
 from db.signals import Signal, delivered, due, nobody_there
 from runtime.client import NotRunning
 from web.counters import Counters
@@ -110,7 +111,7 @@ class Deliverer:
             one.cancel()
 
     def _due(self) -> list[Signal]:
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             return due(connection, datetime.now(UTC), MOST)
 
     def _settle(self, ids: list[int]) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Collection
 
 from sqlalchemy import Engine
 
+from db.engine import reading
+
 _CONTESTED = """
 SELECT EXISTS (
     SELECT 1 FROM attempts own
@@ -27,7 +29,7 @@ class LedgerEvidence:
         """Return the ids that stand in the rows of other attempts."""
         if not provider_ids:
             return frozenset()
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             rows = connection.exec_driver_sql(
                 "SELECT provider_id FROM attempts WHERE provider_id = ANY(%s) AND key <> %s",
                 (list(provider_ids), attempt_key),
@@ -36,7 +38,7 @@ class LedgerEvidence:
 
     def contested(self, attempt_key: str) -> bool:
         """Say whether another attempt on the same channel to the same address, within 5 minutes, is unresolved."""
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             return bool(connection.exec_driver_sql(_CONTESTED, {"key": attempt_key}).scalar_one())
 
     def text_digest(self, attempt_key: str) -> str | None:  # noqa: ARG002 - the protocol

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine
 
 from activities.providers.base import Accepted, Outbound, Rejected, SendResult
 from db import sandbox
+from db.engine import reading
 from domain.codes import TaskKind
 from domain.people import Debt, after_message, after_task
 
@@ -67,7 +68,7 @@ class SandboxProvider:
 
     def find(self, attempt_key: str, recipient: str, since: datetime) -> Accepted | None:  # noqa: ARG002 - the protocol
         """Look an attempt up in the outbox."""
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             found = connection.exec_driver_sql(
                 "SELECT 1 FROM sandbox_outbox WHERE attempt_key = %s", (attempt_key,)
             ).one_or_none()
