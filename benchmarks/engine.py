@@ -94,10 +94,11 @@ async def _cases(engine: Engine, opener: OpeningActivities, cases: int, steps: i
         set_clock(connection, clock)
         put_in_force(connection, [parse_strategy(_strategy(steps), "bench")], ORIGIN)
     query = "SELECT count(*) FROM attempts t JOIN cases k ON k.key = t.case_key JOIN accounts a ON a.key = k.account_key WHERE a.external_id LIKE %s AND t.recorded_at IS NOT NULL"
+    watching = engine.execution_options(isolation_level="AUTOCOMMIT")
     began = time.perf_counter()
     await opener.open_at(ORIGIN)
     while True:
-        with engine.connect() as connection:
+        with watching.connect() as connection:
             if connection.exec_driver_sql(query, (f"{prefix}%",)).scalar_one() >= cases * steps:
                 return time.perf_counter() - began
         await asyncio.sleep(0.05)
@@ -122,7 +123,7 @@ async def main() -> None:
         settings = Settings(state_dir=folder / "state", database_url=None)
         async with Servers(settings) as servers:
             await asyncio.to_thread(upgrade, servers.database_url)
-            engine = make_engine(servers.database_url, pool_size=30)
+            engine = make_engine(servers.database_url, pool_size=30, steady=True)
             client = await connect(settings, servers.endpoints)
             carrier = SandboxProvider(engine, None)
             parts = Parts(

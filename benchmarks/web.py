@@ -72,7 +72,7 @@ async def _measure(rate: int, seconds: int) -> int:
         settings = Settings(state_dir=Path(folder) / "state")
         async with Servers(settings) as servers:
             upgrade(servers.database_url)
-            engine = make_engine(servers.database_url)
+            engine = make_engine(servers.database_url, steady=True)
             attempts = await asyncio.to_thread(_prepare, engine, Path(folder), min(4000, rate * seconds))
             port = servers.port_for("the web part", 0, "DUNLIN_WEB_PORT")
             env = {

@@ -19,12 +19,19 @@ def psycopg_url(url: str) -> str:
     return make_url(url).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
 
 
-def make_engine(url: str, *, pool_size: int = 10) -> Engine:
-    """Return an engine with UTC sessions and bounded waits. Connections are opened when they are needed."""
+def make_engine(url: str, *, pool_size: int = 10, steady: bool = False) -> Engine:
+    """Return an engine with UTC sessions and bounded waits. Connections are opened when they are needed.
+
+    ``steady`` is for processes that run the same few statements over and over: each is planned once a connection,
+    whatever its values. Planning costs several times more than running them. The latest used connection is used
+    next, so that few connections hold the plans.
+    """
     options = (
         f"-c timezone=UTC -c statement_timeout={STATEMENT_TIMEOUT_MS} -c lock_timeout={LOCK_TIMEOUT_MS} "
-        "-c idle_in_transaction_session_timeout=120000 -c jit=off -c plan_cache_mode=force_generic_plan"
+        "-c idle_in_transaction_session_timeout=120000 -c jit=off"
     )
+    if steady:
+        options += " -c plan_cache_mode=force_generic_plan"
     return create_engine(
         psycopg_url(url),
         pool_size=pool_size,
@@ -35,7 +42,12 @@ def make_engine(url: str, *, pool_size: int = 10) -> Engine:
         hide_parameters=True,
         pool_recycle=1800,
         isolation_level="READ COMMITTED",
-        connect_args={"options": options, "prepare_threshold": 0, "application_name": "dunlin", "connect_timeout": 10},
+        connect_args={
+            "options": options,
+            "prepare_threshold": 0 if steady else 5,
+            "application_name": "dunlin",
+            "connect_timeout": 10,
+        },
     )
 
 

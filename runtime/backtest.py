@@ -104,7 +104,7 @@ async def run(settings: Settings, test: Backtest, progress: Progress) -> Result:
         progress("starting the servers", 0, 0)
         servers = await stack.enter_async_context(Servers(own))
         await asyncio.to_thread(upgrade, servers.database_url)
-        engine = make_engine(servers.database_url, pool_size=40)
+        engine = make_engine(servers.database_url, pool_size=40, steady=True)
         stack.callback(engine.dispose)
         progress("importing", 0, 0)
         imports = await asyncio.to_thread(_import, engine, test)

@@ -51,7 +51,7 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
     if endpoints is None:
         raise NotRunning("no servers are running; start them with `python starter.py up`")
     client = await connect(settings, endpoints)
-    engine = make_engine(endpoints.database_url, pool_size=30)
+    engine = make_engine(endpoints.database_url, pool_size=30, steady=True)
     try:
         clock, seed = await asyncio.to_thread(_installation, engine)
         parts = parts_of(engine, settings, seed)

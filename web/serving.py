@@ -43,7 +43,7 @@ async def serve(settings: Settings) -> None:
     endpoints = running_endpoints(settings)
     if endpoints is None:
         raise NotRunning("no servers are running; start them with `python starter.py up`")
-    engine = make_engine(endpoints.database_url, pool_size=CONNECTIONS)
+    engine = make_engine(endpoints.database_url, pool_size=CONNECTIONS, steady=True)
     counters, stop, loop = Counters(), asyncio.Event(), asyncio.get_running_loop()
     deliverer = Deliverer(engine, lambda: connect(settings, endpoints), counters)
     try:
