@@ -370,7 +370,7 @@ class CaseActivities:
             spoken_of = cases_spoken_of(connection, request.item.key)
             on_the_line = item is not None and dialled_attempt(connection, item) is not None
             zone, holidays_of = state.facts.zone or "UTC", strategy.holidays or state.facts.region
-            done = item is not None and item.status == "done"
+            done = item is not None and item.status in {"done", "reported"}
             if done and spoken_of is not None and state.case_key not in spoken_of:
                 withdrawn = True  # the talk was not about this case: it asks anew
             elif on_the_line and not request.withdrawn:

@@ -95,6 +95,25 @@ class Dialling:
             )
             return Dialled(lead.matter.attempt.key, tuple(one.case.case_key for one in allowed), lead.read.point.key)
 
+    def look(self, connection: Connection, item_key: str, now: datetime, *, logical: bool) -> Dialled | NotNow | None:
+        """Say what ``admit`` would, without locks and without writing: for who looks for work, not for who dials."""
+        item = read_item(connection, item_key)
+        if item is None or item.status not in {"open", "claimed"} or not item.cases:
+            return None
+        begun = dialled_attempt(connection, item)
+        if begun is not None:
+            return Dialled(begun, cases_spoken_of(connection, item_key) or (), contact_point_of(connection, begun))
+        answers = [self._ask(connection, item, case, now, logical=logical) for case in item.cases]
+        asked = [one for one in answers if one is not None]
+        if not asked:
+            return None
+        lead = min(asked, key=lambda one: _HARDEST.index(one.decision.verdict))
+        if lead.decision.verdict is Verdict.ALLOW and lead.read.point is not None:
+            allowed = tuple(one.case.case_key for one in asked if one.decision.verdict is Verdict.ALLOW)
+            return Dialled(lead.matter.attempt.key, allowed, lead.read.point.key)
+        until = min((one.decision.defer_until for one in asked if one.decision.defer_until), default=None)
+        return NotNow(lead.decision.verdict, lead.decision.rule_ids, until)
+
     def _ask(
         self, connection: Connection, item: Item, case: ItemCase, now: datetime, *, logical: bool
     ) -> _Asked | None:

@@ -107,9 +107,10 @@ creditors = Table(
     Column("tolerance", JSONB, nullable=False, server_default="{}"),
     Column("payment_feed_max_age_hours", Integer),
     _text("debtor_namespace", default=""),
+    Column("licences", ARRAY(Text), nullable=False, server_default="{}"),
     _one_of("actor", Actor),
 )
-"""Who is owed. ``allocation`` holds the order payments are allocated in, ``tolerance`` minor units by currency.
+"""Who is owed. ``licences`` are those that a person must hold who speaks for this creditor. ``allocation`` holds the order payments are allocated in, ``tolerance`` minor units by currency.
 A payment feed older than ``payment_feed_max_age_hours`` defers all contact; null means payments arrive one by one."""
 
 collectors = Table("collectors", metadata, Column("code", Text, primary_key=True), _text("name", default=""))
@@ -521,8 +522,20 @@ work_items = Table(
     _ref("state_event_key", "state_events.key", null=True, index=True),
     Column("not_for", ARRAY(Text), nullable=False, server_default="{}"),
     _text("note_ref", null=True),
+    _at("rank_at", null=True),
+    _at("late_at", null=True),
+    _at("not_before", null=True),
+    Column("lease_no", Integer, nullable=False, server_default="0"),
+    Column("lapses", Integer, nullable=False, server_default="0"),
+    _text("escalation", null=True),
+    _at("escalated_at", null=True),
     _one_of("kind", TaskKind),
-    _one_of("status", ("open", "claimed", "done", "expired", "cancelled")),
+    _one_of("status", ("open", "claimed", "reported", "done", "expired", "cancelled")),
+    _one_of("escalation", ("late", "lapsed", "asked")),
+    CheckConstraint(
+        "status <> 'claimed' OR (claimed_by IS NOT NULL AND lease_until IS NOT NULL)",
+        name="lease",
+    ),
     Index(
         "uq_work_items_open_call",
         "party_key",
@@ -532,10 +545,51 @@ work_items = Table(
         postgresql_where=text("kind = 'call' AND status IN ('open', 'claimed')"),
     ),
     Index(None, "status", "kind", "due_at"),
+    Index("ix_work_items_queue", "rank_at", "key", postgresql_where=text("status IN ('open', 'claimed')")),
+    Index("ix_work_items_unplaced", "key", postgresql_where=text("rank_at IS NULL AND status IN ('open', 'claimed')")),
+    Index("ix_work_items_leased", "lease_until", postgresql_where=text("status = 'claimed'")),
+    Index(
+        "ix_work_items_late",
+        "late_at",
+        postgresql_where=text("escalated_at IS NULL AND status IN ('open', 'claimed')"),
+    ),
+    Index("ix_work_items_assigned", "assigned_to", postgresql_where=text("status IN ('open', 'claimed')")),
 )
 """A task for a person. One open call per person, creditor and collector; ``work_item_cases`` lists its cases.
 ``not_for`` names the people who must not take it: a complaint is not handled by whom it is about. ``note_ref`` names
-what there is to read: a text in the inbox, an attempt. ``assigned_to`` is who should take it first: an actor or a team."""
+what there is to read: a text in the inbox, an attempt. ``assigned_to`` is who should take it, an actor or a team (a
+skill); when it is late everybody may. ``rank_at`` is its place in the queue, ``late_at`` when it should
+have been done, ``not_before`` when the person may next be called. ``lease_no`` counts the leases: a fence against who
+lost theirs. ``reported``: what came of it is kept, and its case has yet to hear it."""
+
+work_events = Table(
+    "work_events",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    _ref("item_key", "work_items.key", index=True),
+    _text("kind"),
+    _at("at"),
+    _text("actor"),
+    Column("lease_no", Integer, nullable=False),
+    Column("detail", JSONB, nullable=False, server_default="{}"),
+    _one_of(
+        "kind", ("claimed", "released", "lapsed", "put_off", "reassigned", "escalated", "finished", "repaired", "shown")
+    ),
+    Index(
+        "uq_work_events_lease",
+        "item_key",
+        "lease_no",
+        unique=True,
+        postgresql_where=text("kind = 'claimed'"),
+    ),
+    Index(
+        "uq_work_events_finished",
+        "item_key",
+        unique=True,
+        postgresql_where=text("kind = 'finished'"),
+    ),
+)
+"""Who took, gave back, lost and finished an item, and who saw it; append-only. ``detail`` holds codes only."""
 
 work_item_cases = Table(
     "work_item_cases",

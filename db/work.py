@@ -142,7 +142,7 @@ def settle(
     """Mark an item done with its outcome; false if it was settled before."""
     row = connection.exec_driver_sql(
         "UPDATE work_items SET status = 'done', done_at = %s, disposition = %s, outcome = %s::jsonb "
-        "WHERE key = %s AND status IN ('open', 'claimed') RETURNING key",
+        "WHERE key = %s AND status IN ('open', 'claimed', 'reported') RETURNING key",
         (at, disposition, canonical(outcome), item_key),
     ).one_or_none()
     return row is not None

@@ -128,7 +128,7 @@ class WorkOutcomes:
         waited_for = own is not None and item is not None and own.key == item.key
         if item is not None and item.status == "done" and self._is_fan_out(item, message.event_id):
             return (own.seq if waited_for and own is not None else self.state.seq), False
-        still_open = item is not None and item.status in {"open", "claimed"}
+        still_open = item is not None and item.status in {"open", "claimed", "reported"}
         if waited_for and still_open and own is not None:
             number = own.seq
         else:

@@ -294,8 +294,9 @@ def test_a_hold_that_a_state_event_placed_is_not_released_in_bulk(portfolio: Led
 
 def test_open_items_are_assigned_and_a_claim_is_left_alone(portfolio: Ledger) -> None:
     portfolio.run(
-        "INSERT INTO work_items (kind, status, claimed_by, created_at) VALUES ('review', 'claimed', 'agent/9', %s), "
-        "('review', 'done', NULL, %s)",
+        "INSERT INTO work_items (kind, status, claimed_by, lease_until, created_at) "
+        "VALUES ('review', 'claimed', 'agent/9', %s, %s), ('review', 'done', NULL, NULL, %s)",
+        AT,
         AT,
         AT,
     )
