@@ -16,7 +16,9 @@ from activities.instant import Stopwatch
 from activities.judging import Judge, Matter, Read, hand_to_person
 from activities.pacing import Pacing
 from activities.providers.base import AccountLine, Outbound, Provider
+from activities.providers.identity import Identities
 from activities.switching import unless_off
+from activities.window import closes_at
 from activities.wording import Worded, Wording, WordingError
 from db.attempts import CONTEXT, Attempt, Point, Ruling, Taken, choose_point, context_values, write_decision
 from db.cases import show_case
@@ -103,6 +105,7 @@ class Admissions:
     """Admits attempts over one gate.
 
     ``consolidate``: one message speaks for all accounts due on a day. ``pacing`` spreads what is deferred.
+    ``identities``: who we say we are, in every channel.
     """
 
     def __init__(
@@ -116,7 +119,9 @@ class Admissions:
         *,
         consolidate: bool,
         pacing: Pacing | None = None,
+        identities: Identities | None = None,
     ) -> None:
+        self._identities = identities
         self._engine = engine
         self._pacing = pacing or Pacing()
         self._providers = providers
@@ -167,7 +172,8 @@ class Admissions:
             cover(connection, attempt.key, [(one, other.facts.past_due) for one, other in covered], read.now)
             message = _message(asked, read, read.point, worded, covered)
             self._checkpoint(Place.CONTACT_DECIDED, attempt.key)
-        return Admitted(dispatch, message, at)
+        latest = closes_at(self._judge, asked.matter, read, worded)
+        return Admitted(dispatch, replace(message, latest=latest), at)
 
     # --- reading ------------------------------------------------------------------------------------------------
 
@@ -316,6 +322,7 @@ class Admissions:
             "collector_name": read.context.collector or read.context.creditor,
             "recipient_name": point.name,
             "pay_link": "",
+            **({} if self._identities is None else self._identities.of(facts.creditor).words()),
             "third_party": facts.actor == "third_party_collector",
             "first_communication": read.record is None
             or any(read.record.is_first(one.account_key) for one in all_accounts),

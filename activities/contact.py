@@ -26,6 +26,7 @@ from activities.providers.base import (
     Rejected,
     RejectionKind,
 )
+from activities.providers.identity import Identities
 from activities.rule_facts import Rules
 from activities.signatures import CONTACT
 from activities.switching import WHILE_OFF
@@ -62,6 +63,7 @@ class ContactActivities:
         consolidate: bool = True,
         rules: Rules | None = None,
         pacing: Pacing | None = None,
+        identities: Identities | None = None,
         sleep: Callable[[float], None] = time.sleep,
         checkpoint: Checkpoint = pass_by,
     ) -> None:
@@ -79,6 +81,7 @@ class ContactActivities:
             checkpoint,
             consolidate=consolidate,
             pacing=pacing,
+            identities=identities,
         )
 
     @activity.defn(name=CONTACT, no_thread_cancel_exception=True)  # what a provider answered is recorded in any case

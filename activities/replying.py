@@ -1,38 +1,47 @@
-"""One automatic answer to somebody who wrote to us: through the gate like everything else, at most one for each text.
+"""What we send because somebody wrote to us or asked for it in a call: through the gate like everything else, once.
 
-The attempt's number is made of the inbox row it answers, so the same text is never answered twice, whoever applies it
-and how often. Numbers from a million on are the ledger's own: a case never issues them.
+The attempt's number is made of the inbox row it answers, so the same wish is never answered twice, whoever applies it
+and how often. Numbers from a million on are the ledger's own: a case never issues them. What may not go now is not
+kept for later: a late answer is no answer.
 """
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine, Row
 
+from activities.aftermath import Mishap, follow, locks_of, subject_of
 from activities.judging import Judge, Matter, Read
 from activities.providers.base import Accepted, AmbiguousSendError, NotProcessed, Outbound, Provider, Rejected
 from activities.providers.identity import Identities
 from activities.switching import unless_switched_off
+from activities.window import closes_at
 from activities.wording import Worded, Wording, WordingError
 from db.attempts import Attempt, Point, Ruling, Sent, record_sent, write_decision
 from db.coverage import list_accounts
-from db.locks import lock_contact
+from db.locks import lock_contact, lock_persons
 from db.replies import Sender
 from db.strategies import StrategyBook
 from domain.codes import CONTACT_POINT_KIND, AttemptStatus, Channel, Origin, Purpose, Verdict
+from domain.money import format_amount
 from domain.strategy import Step
 
 FIRST_NUMBER = 1_000_000
 SEND_WITHIN = 10.0
 LOST_AFTER = timedelta(minutes=2)
 """When nobody can be sending any more what was admitted and never recorded."""
+MOST_LOST = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What is to be answered: the inbox row, whom, with which template."""
+    """What is to be answered: the inbox row, whom, with which template. ``values`` are words for it alone.
+
+    ``now`` is the business instant at which it is sent, ``engine_now`` the same on the real clock.
+    """
 
     number: int
     sender: Sender
@@ -40,10 +49,12 @@ class Answer:
     now: datetime
     engine_now: datetime
     logical: bool
+    step: str = "reply"
+    values: Mapping[str, object] = field(default_factory=dict)
 
 
 class Replier:
-    """Answers texts by text."""
+    """Answers by text message."""
 
     def __init__(
         self,
@@ -62,13 +73,13 @@ class Replier:
         self._book = StrategyBook(engine)
 
     def answer(self, answer: Answer) -> AttemptStatus | None:
-        """Answer once, if the gate allows it; ``None`` when this text was answered, or there is no case."""
+        """Answer once, if the gate allows it; ``None`` when this was answered before, or there is no case."""
         case_key = answer.sender.case_key
         if case_key is None:
             return None
         step = Step.model_validate(
             {
-                "id": "reply",
+                "id": answer.step,
                 "channel": "sms",
                 "template": answer.template,
                 "purpose": "reply",
@@ -93,9 +104,8 @@ class Replier:
         admitted = self._admit(answer, attempt, step)
         if not isinstance(admitted, _Admitted):
             return admitted
-        sent = self._send(admitted.message, answer.now, admitted_at)
-        with self._engine.begin() as connection:
-            record_sent(connection, attempt, admitted.dispatch, sent)
+        sent, mishap = self._send(admitted.message, answer.now, admitted_at)
+        record(self._engine, attempt, admitted.dispatch, sent, mishap)
         return sent.status
 
     def _admit(self, answer: Answer, attempt: Attempt, step: Step) -> "_Admitted | AttemptStatus | None":
@@ -128,14 +138,14 @@ class Replier:
                 provider=self._provider.name,
                 now=answer.now,
                 engine_now=answer.engine_now,
-                # A late answer is no answer: what may not go now is not kept for later.
                 status=None if allowed else AttemptStatus.REFUSED,
             )
             dispatch = write_decision(connection, attempt, ruling)
             if not allowed or dispatch is None or worded is None or point is None:
                 return AttemptStatus.REFUSED
             list_accounts(connection, attempt.key, [(attempt.case_key, attempt.account_key, 0)])
-            return _Admitted(dispatch, _message(attempt, read, point, worded))
+        latest = closes_at(self._judge, matter, read, worded)
+        return _Admitted(dispatch, _message(attempt, read, point, worded, latest))
 
     def _word(self, answer: Answer, point: Point, read: Read) -> Worded | None:
         identity = self._identities.of(answer.sender.creditor)
@@ -145,31 +155,34 @@ class Replier:
             "collector_name": read.context.collector or read.context.creditor,
             "recipient_name": point.name,
             "third_party": facts.actor == "third_party_collector",
-            "call_back_number": identity.call_back_number,
+            "first_communication": read.record is None or read.record.is_first(read.account.account_key),
+            **identity.words(),
             "reference": read.account.external_id,
-            "amount": "",
+            "amount": format_amount(facts.past_due, facts.currency),
             "due_on": facts.oldest_due_on,
             "dpd": facts.dpd,
+            **answer.values,
         }
         try:
             return self._wording.render(answer.template, Channel.SMS, point.language or facts.language, values)
         except WordingError:
             return None
 
-    def _send(self, message: Outbound, now: datetime, admitted_at: float) -> Sent:
+    def _send(self, message: Outbound, now: datetime, admitted_at: float) -> tuple[Sent, Mishap | None]:
         if time.monotonic() - admitted_at > SEND_WITHIN:
-            return Sent(AttemptStatus.UNSENT, now, error_code="stalled")
+            return Sent(AttemptStatus.UNSENT, now, error_code="stalled"), None
         try:
             result = self._provider.send(message)
         except AmbiguousSendError as error:
-            return Sent(AttemptStatus.UNKNOWN, now, error_code=str(error)[:80])
+            return Sent(AttemptStatus.UNKNOWN, now, error_code=str(error)[:80]), None
         match result:
             case Accepted():
-                return Sent(AttemptStatus.SENT, now, provider_id=result.provider_id)
+                return Sent(AttemptStatus.SENT, now, provider_id=result.provider_id), None
             case Rejected():
-                return Sent(AttemptStatus.FAILED, now, error_code=result.code)
+                failed = Sent(AttemptStatus.FAILED, now, error_code=result.code)
+                return failed, Mishap(result.kind, result.code, now)
             case NotProcessed():
-                return Sent(AttemptStatus.UNSENT, now, error_code=result.code)
+                return Sent(AttemptStatus.UNSENT, now, error_code=result.code), None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +191,23 @@ class _Admitted:
     message: Outbound
 
 
-def _message(attempt: Attempt, read: Read, point: Point, worded: Worded) -> Outbound:
+def record(engine: Engine, attempt: Attempt, dispatch: int, sent: Sent, mishap: Mishap | None) -> bool:
+    """Record what became of a dispatch that no case waits for, and what follows from a refusal; true if it was news."""
+    accounts, points = set[str](), set[str]()
+    with engine.connect() as connection:
+        subject = None if mishap is None else subject_of(connection, attempt.key)
+        if subject is not None:
+            accounts, points = locks_of(connection, subject, mishap)
+    with engine.begin() as connection:
+        if subject is not None:
+            lock_persons(connection, sorted(accounts), sorted(points))
+        is_news = record_sent(connection, attempt, dispatch, sent)
+        if is_news and subject is not None and mishap is not None:
+            follow(connection, subject, mishap)
+    return is_news
+
+
+def _message(attempt: Attempt, read: Read, point: Point, worded: Worded, latest: datetime | None) -> Outbound:
     facts = read.account.facts
     return Outbound(
         attempt_key=attempt.key,
@@ -194,14 +223,29 @@ def _message(attempt: Attempt, read: Read, point: Point, worded: Worded) -> Outb
         try_no=1,
         zone=facts.zone or "UTC",
         at=read.now,
+        latest=latest,
     )
 
 
-def name_lost(connection: Connection, engine_now: datetime) -> int:
+_LOST = """
+SELECT key, case_key, seq, step, template, dispatch, admitted_at,
+       (SELECT k.account_key FROM cases k WHERE k.key = attempts.case_key) AS account_key
+  FROM attempts WHERE origin = 'inbound' AND channel = 'sms' AND status = 'dispatching' AND engine_admitted_at < %s
+ ORDER BY key LIMIT %s
+"""
+
+
+def name_lost(engine: Engine, engine_now: datetime) -> int:
     """Name unknown what a process that died has left in flight; a callback may still say more. Returns how many."""
-    rows = connection.exec_driver_sql(
-        "UPDATE attempts SET status = 'unknown', error_code = 'no_trace' WHERE origin = 'inbound' "
-        "AND status = 'dispatching' AND engine_admitted_at < %s RETURNING key",
-        (engine_now - LOST_AFTER,),
-    ).all()
-    return len(rows)
+    with engine.connect() as connection:
+        rows = connection.exec_driver_sql(_LOST, (engine_now - LOST_AFTER, MOST_LOST)).all()
+    return sum(_is_lost(engine, row) for row in rows)
+
+
+def _is_lost(engine: Engine, row: Row[tuple[Any, ...]]) -> bool:
+    attempt = Attempt(
+        row.key, row.case_key, row.account_key, row.seq, row.step or "reply", 1, 1, Channel.SMS, Purpose.REPLY,
+        row.template, origin=Origin.INBOUND,
+    )  # fmt: skip
+    lost = Sent(AttemptStatus.UNKNOWN, row.admitted_at + LOST_AFTER, error_code="no_trace")
+    return record(engine, attempt, row.dispatch, lost, None)

@@ -9,12 +9,13 @@ from typing import Annotated
 
 import typer
 
+from activities.providers.call_script import SCRIPT, ScriptError, Scripts
 from activities.template_files import TemplateFile
 from activities.wording import Wording, WordingError
 from cli.rules import RULES, book_of
 from cli.say import TEMPLATES, UserError, err, out, plainly, print_json
 from domain.message_text import beyond_gsm7, segments
-from domain.wording_check import Rendered
+from domain.wording_check import Rendered, TemplateMistake
 from domain.wording_samples import Example
 
 app = typer.Typer(no_args_is_help=True, help="Check and show message templates.")
@@ -28,12 +29,13 @@ Rules = Annotated[Path, typer.Option("--rules", help="Folder of rule packs.")]
 def check(templates: Folder = TEMPLATES, rules: Rules = RULES, as_json: AsJson = False) -> None:
     """Judge every template; name every mistake with file, line and rule. Exit code 1 if there is one."""
     wording = _wording(templates, rules)
-    wrong = {one.file for one in wording.mistakes}
+    mistakes = [*wording.mistakes, *_of_calls(templates, wording)]
+    wrong = {one.file for one in mistakes}
     good = [file.piece.file for file in wording.templates if file.piece.file not in wrong]
-    for one in wording.mistakes:
+    for one in mistakes:
         err.print(f"{templates}/{one}", markup=False)
     if as_json:
-        print_json({"good": good, "mistakes": [asdict(one) for one in wording.mistakes]})
+        print_json({"good": good, "mistakes": [asdict(one) for one in mistakes]})
     else:
         out.print(f"{len(good)} of {len(good) + len(wrong)} templates are right", highlight=False)
     if wrong or not good:
@@ -76,6 +78,17 @@ def _wording(templates: Path, rules: Path) -> Wording:
         return Wording(templates, book_of(rules))
     except WordingError as error:
         raise UserError(f"{templates}: {error}") from None
+
+
+def _of_calls(templates: Path, wording: Wording) -> list[TemplateMistake]:
+    """Judge what automated calls leave on machines, where the folder has scripts for calls."""
+    if not any(templates.glob(f"*/{SCRIPT}")):
+        return []
+    try:
+        return Scripts(templates).mistakes(wording.judge)
+    except ScriptError as error:
+        file, _, what = str(error).partition(": ")
+        return [TemplateMistake(file, 1, "wording.script", what)]
 
 
 def _is_called(file: TemplateFile, name: str) -> bool:

@@ -13,6 +13,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 LONGEST_WAIT = timedelta(minutes=5)
+HOPELESS_AFTER = 8
+"""Tries after which operations are told; it is tried on all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +91,14 @@ def nobody_there(connection: Connection, signal: Signal, at: datetime) -> bool:
         (at, signal.id),
     ).one_or_none()
     if closed is None:
-        wait = min(LONGEST_WAIT, timedelta(seconds=2 ** min(signal.tries, 9)))
-        connection.exec_driver_sql(
-            "UPDATE signals SET tries = tries + 1, not_before = %s WHERE id = %s AND status = 'waiting'",
-            (at + wait, signal.id),
-        )
+        put_off(connection, signal, at)
     return closed is not None
+
+
+def put_off(connection: Connection, signal: Signal, at: datetime) -> None:
+    """Let a message wait: twice as long each time."""
+    wait = min(LONGEST_WAIT, timedelta(seconds=2 ** min(signal.tries, 9)))
+    connection.exec_driver_sql(
+        "UPDATE signals SET tries = tries + 1, not_before = %s WHERE id = %s AND status = 'waiting'",
+        (at + wait, signal.id),
+    )

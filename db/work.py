@@ -77,6 +77,25 @@ def place(connection: Connection, order: Order) -> Placed:
     return Placed(key, created=created, joined=True)
 
 
+def ask_about_person(
+    connection: Connection, *, party_key: str, creditor: str, collector: str, reason: str, note_ref: str, at: datetime
+) -> None:
+    """Have a person read what somebody wrote of whom no case is open; what ``note_ref`` names is asked about once."""
+    connection.exec_driver_sql(
+        "INSERT INTO work_items (kind, party_key, creditor, collector, reason, created_at, due_at, note_ref) "
+        "SELECT 'review', %(party)s, %(creditor)s, %(collector)s, %(reason)s, %(at)s, %(at)s, %(note)s "
+        "WHERE NOT EXISTS (SELECT 1 FROM work_items WHERE party_key = %(party)s AND note_ref = %(note)s)",
+        {
+            "party": party_key,
+            "creditor": creditor,
+            "collector": collector,
+            "reason": reason,
+            "at": at,
+            "note": note_ref,
+        },
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class ItemCase:
     """One open case of an item, with the number its attempt would get."""

@@ -21,6 +21,7 @@ from temporalio.common import WorkflowIDConflictPolicy
 
 from activities.dialling import Dialling
 from activities.judging import Judge
+from activities.providers.identity import Identities
 from activities.providers.sandbox import SandboxTasks
 from activities.rule_facts import Rules
 from activities.rulebook import read_rulebook
@@ -31,7 +32,7 @@ from db.settings import SANDBOX_SEED, get, read_clock
 from domain.clock import BusinessClock
 from domain.opening import OpenRequest
 from domain.rule_gate import RuleGate
-from runtime.channels import providers_of, rates_of
+from runtime.channels import IDENTITY, providers_of, rates_of
 from runtime.client import NotRunning, connect
 from runtime.endpoints import running_endpoints
 from runtime.worker import Parts, Workers
@@ -87,6 +88,7 @@ def parts_of(engine: Engine, settings: Settings, seed: int | None) -> Parts:
         gate=RuleGate(read_rulebook(RULES)),
         rules=Rules(),
         wording=Wording(TEMPLATES),
+        identities=Identities.load(IDENTITY),
         planner=None if seed is None else SandboxTasks(seed),
     )
 

@@ -34,6 +34,7 @@ from activities.judging import Judge
 from activities.opening import OpeningActivities
 from activities.pacing import Pacing
 from activities.providers.base import Provider
+from activities.providers.identity import Identities
 from activities.rule_facts import Rules
 from activities.signatures import CASES_QUEUE, HEARTBEAT_TIMEOUT, queue_of
 from activities.wording import Wording
@@ -136,6 +137,8 @@ class Parts:
     """Whether one message speaks for all accounts of a person that are due on a day."""
     rates: Mapping[Channel, float] = field(default_factory=dict)
     """Most contacts a second and channel, over all workers."""
+    identities: Identities | None = None
+    """Who we say we are; without it messages name nobody to call back."""
     page_size: int = 100
     threads_per_channel: int = 8
     ledger_threads: int = 12
@@ -162,6 +165,7 @@ class Workers:
             consolidate=parts.consolidate,
             rules=parts.rules,
             pacing=Pacing(parts.rates),
+            identities=parts.identities,
             checkpoint=parts.checkpoint,
         )
         judge = Judge(parts.gate, parts.rules)

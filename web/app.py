@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 
 from activities.providers.errors import ErrorTable
 from web import payments, sendgrid, twilio, unsubscribe
-from web.bodies import TooLargeError, empty
+from web.bodies import TooLargeError, TooSlowError, empty
 from web.parts import Doors
 
 METRICS, HEALTH = "/metrics", "/health"
@@ -45,6 +45,11 @@ def create_app(doors: Doors, errors: ErrorTable) -> FastAPI:
     async def too_large(request: Request, _: Exception) -> Response:
         doors.counters.add("too_large", door=_door(app, request))
         return Response(status_code=413, headers={"Connection": "close"})
+
+    @app.exception_handler(TooSlowError)
+    async def too_slow(request: Request, _: Exception) -> Response:
+        doors.counters.add("too_slow", door=_door(app, request))
+        return Response(status_code=408, headers={"Connection": "close"})
 
     @app.exception_handler(SQLAlchemyError)
     async def not_kept(request: Request, error: Exception) -> Response:

@@ -10,13 +10,12 @@ from datetime import UTC, datetime
 
 import structlog
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.aftermath import tell_operations
 from db.engine import reading
-from db.signals import Signal, delivered, due, nobody_there
-from runtime.client import NotRunning
+from db.signals import HOPELESS_AFTER, Signal, delivered, due, nobody_there, put_off
 from web.counters import Counters
 
 AT_ONCE = 32
@@ -26,6 +25,18 @@ LOOK_EVERY = 1.0
 LONGEST_PAUSE = 10.0
 PATIENCE = 15.0
 """Seconds that one message may take on its way to the server."""
+
+_OUTAGE = frozenset(
+    {
+        RPCStatusCode.UNAVAILABLE,
+        RPCStatusCode.DEADLINE_EXCEEDED,
+        RPCStatusCode.CANCELLED,
+        RPCStatusCode.RESOURCE_EXHAUSTED,
+        RPCStatusCode.UNAUTHENTICATED,
+        RPCStatusCode.PERMISSION_DENIED,
+    }
+)
+"""What says that the server takes nothing from us now; every other refusal is about one message."""
 
 log = structlog.get_logger(__name__)
 
@@ -51,7 +62,7 @@ class Deliverer:
             self._woken.clear()
             try:
                 count = await self.deliver_some()
-            except (RPCError, NotRunning, SQLAlchemyError, OSError, TimeoutError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again: nobody else delivers
                 pause = min(max(0.25, 2 * pause), LONGEST_PAUSE)
                 self._counters.add("delivery_pauses", kind=type(error).__name__)
                 log.warning("signals wait for a server", kind=type(error).__name__)
@@ -96,8 +107,11 @@ class Deliverer:
         try:
             await asyncio.wait_for(handle.signal(signal.name, signal.body), PATIENCE)
         except RPCError as error:
-            if error.status is not RPCStatusCode.NOT_FOUND:
+            if error.status in _OUTAGE:
                 raise
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                await asyncio.to_thread(self._put_off, signal, error.status)
+                return False
             final = await asyncio.to_thread(self._nobody_there, signal)
             self._counters.add("signals", result="final" if final else "put_off")
             return False
@@ -117,6 +131,16 @@ class Deliverer:
     def _settle(self, ids: list[int]) -> None:
         with self._engine.begin() as connection:
             delivered(connection, ids, datetime.now(UTC))
+
+    def _put_off(self, signal: Signal, status: RPCStatusCode) -> None:
+        """Let one that the server will not take wait, so that it holds up no other; in the end operations are told."""
+        self._counters.add("signals", result="refused")
+        now = datetime.now(UTC)
+        with self._engine.begin() as connection:
+            put_off(connection, signal, now)
+            if signal.tries + 1 == HOPELESS_AFTER:
+                tell_operations(connection, f"cannot_tell:{signal.name}", signal.case_key, now)
+        log.error("a case cannot be told", case=signal.case_key, name=signal.name, status=status.name)
 
     def _nobody_there(self, signal: Signal) -> bool:
         with self._engine.begin() as connection:

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import DataError, SQLAlchemyError
+from sqlalchemy.exc import DataError
 
 from db.arrivals import Arrival, keep
 
@@ -59,7 +59,7 @@ class Intake:
             except DataError:  # one of them cannot be written: the others must not suffer
                 for arrivals, future in batch:
                     await self._alone(arrivals, future)
-            except SQLAlchemyError as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for an answer for ever
                 for _, future in batch:
                     _settle(future, error)
             else:
@@ -70,7 +70,7 @@ class Intake:
     async def _alone(self, arrivals: Sequence[Arrival], future: asyncio.Future[Names]) -> None:
         try:
             _settle(future, await self._written(arrivals))
-        except SQLAlchemyError as error:
+        except Exception as error:  # noqa: BLE001 - as above
             _settle(future, error)
 
     async def _written(self, arrivals: Sequence[Arrival]) -> Names:
@@ -81,11 +81,11 @@ class Intake:
             return keep(connection, arrivals)
 
 
-def _settle(future: asyncio.Future[Names], result: Names | SQLAlchemyError) -> None:
+def _settle(future: asyncio.Future[Names], result: Names | Exception) -> None:
     """Answer one request, if it is still there."""
     if future.done():
         return
-    if isinstance(result, SQLAlchemyError):
+    if isinstance(result, Exception):
         future.set_exception(result)
     else:
         future.set_result(result)

@@ -17,6 +17,7 @@ from db.signals import tell
 from domain.calendar import local_date
 from domain.clock import BusinessClock
 from domain.message import Code, CurrencyCode, MinorUnits
+from web.pay_links import PayLinks
 
 PAYMENT, RETURN = "payment", "payment_return"
 NAMES = frozenset({PAYMENT, RETURN})
@@ -38,9 +39,17 @@ class PaymentIn(BaseModel):
 
 
 class ReturnIn(BaseModel):
-    """A payment that came back, whole."""
+    """A payment that came back, whole.
+
+    A message that names an amount is refused: it is a payment that somebody sent to the wrong door, or a part of one.
+    The signature does not cover the address, so a payment must never be readable as its own return.
+    """
 
     model_config = ConfigDict(frozen=True, strict=True)
+
+    amount: None = Field(default=None, exclude=True)
+    currency: None = Field(default=None, exclude=True)
+    paid_on: None = Field(default=None, exclude=True)
 
     payment_id: Words
     account: Words
@@ -58,8 +67,9 @@ class _Account:
 class Money:
     """Posts what payment systems told us."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, links: PayLinks | None = None) -> None:
         self._engine = engine
+        self._links = links
 
     def apply(self, row: Waiting, clock: BusinessClock) -> Posted | None:
         """Post one, with its signal to the case; ``None`` when somebody else has meanwhile."""
@@ -68,7 +78,7 @@ class Money:
         given = model.model_validate_json(row.body)
         at = clock.business(row.at)
         with self._engine.connect() as connection:
-            account = _find(connection, given.account, given.creditor)
+            account = self._find(connection, given.account, given.creditor)
             zone = "UTC"
             if account.key is not None:
                 zone = read_account(connection, account.key, at, logical=clock.is_logical).facts.zone or "UTC"
@@ -116,6 +126,10 @@ class Money:
                 body = {"event_id": f"web/{row.id}", "actor": "payments"}
                 tell(connection, [posted.case_key], "ledger_changed", body, at, logical=clock.is_logical)
         return posted
+
+    def _find(self, connection: Connection, reference: str, creditor: str | None) -> _Account:
+        linked = None if self._links is None else self._links.account_of(connection, reference)
+        return _find(connection, reference, creditor) if linked is None else _Account(linked, "unknown_account")
 
     @staticmethod
     def _note(connection: Connection, row: Waiting, posted: Posted) -> None:

@@ -17,10 +17,11 @@ from activities.providers.errors import ErrorTable
 from activities.providers.reports import CarrierReport, call_report, email_report, message_report
 from db.arrivals import Waiting, claim, refuse
 from db.coverage import void_cover
-from db.ledger import record_receipt
+from db.ledger import record_duration, record_receipt
 from db.locks import lock_persons
 from db.signals import tell
 from domain.clock import BusinessClock
+from web.aside import Aside, at_once
 
 MESSAGE_STATUS, CALL_STATUS, CALL_MACHINE, EMAIL_EVENT = "message_status", "call_status", "call_machine", "email_event"
 NAMES = frozenset({MESSAGE_STATUS, CALL_STATUS, CALL_MACHINE, EMAIL_EVENT})
@@ -47,9 +48,12 @@ class _Planned:
 
 
 class Receipts:
-    """Applies reports. ``redirect`` is there where calls are made."""
+    """Applies reports. ``redirect`` is there where calls are made; ``aside`` keeps it from holding up other reports."""
 
-    def __init__(self, engine: Engine, errors: ErrorTable, redirect: Redirect | None = None) -> None:
+    def __init__(
+        self, engine: Engine, errors: ErrorTable, redirect: Redirect | None = None, aside: Aside = at_once
+    ) -> None:
+        self._aside = aside
         self._engine = engine
         self._errors = errors
         self._redirect = redirect
@@ -77,7 +81,7 @@ class Receipts:
                 refuse(connection, row.id, reason)
         for one in planned:
             if one.row.name == CALL_MACHINE and one.row.id in mine:
-                self._move(one)
+                self._aside(lambda one=one: self._move(one))  # type: ignore[misc] # mypy sees no default in a lambda
 
     def _plan(self, connection: Connection, row: Waiting, clock: BusinessClock) -> _Planned | str:
         """Read a report; a reason in a word when it cannot be about one of our attempts."""
@@ -112,6 +116,8 @@ class Receipts:
             )
         if receipt is not None and report.status == "failed":
             void_cover(connection, key)
+        if report.seconds is not None:
+            record_duration(connection, key, report.seconds)
         if one.mishap is not None:
             follow(connection, one.subject, one.mishap)
         if (receipt is not None and receipt.news) or one.mishap is not None:

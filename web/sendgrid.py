@@ -57,7 +57,12 @@ def _arrival(one: object, errors: ErrorTable, now: datetime) -> Arrival | None:
     if isinstance(one, dict) and one.get("event") in _SIGNS:
         return None
     report = email_report(one, errors)
-    content = json.dumps(one)
+    try:
+        content = json.dumps(one)
+    except RecursionError:  # deep enough to be read, too deep to be written: it harms no other
+        return _unusable(
+            f"nested too deeply, called {name_of(repr(type(one)) if report is None else report.once)}", now
+        )
     if report is None:
         return _unusable(content, now)
     return Arrival(SOURCE, name_of(report.once), receipts.EMAIL_EVENT, content, now)

@@ -8,7 +8,7 @@ do not.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from sqlalchemy import Connection, Engine
 
@@ -19,17 +19,20 @@ from db.holds import HoldOrder, hold_case
 from db.locks import lock_persons
 from db.replies import Reply, Sender, Taken, sender_of, take_in_reply
 from db.signals import tell
-from db.work import Order, place
+from db.work import Order, ask_about_person, place
 from domain.calendar import local_date, start_of_day
 from domain.clock import BusinessClock
 from domain.codes import HoldReason, TaskKind
 from domain.inbound_text import Understood, Wish, understand
 from domain.keywords import Reading
+from web.aside import Aside, at_once
 
 NAME = "message"
 SOURCE = "sms"
 LONGEST_PROMISE = 14
 """Days: a later day is for a person to agree to."""
+FRESH = timedelta(minutes=15)
+"""How old a text may be to be answered by itself: later an answer would only puzzle."""
 _BY_TWILIO = {"STOP": Reading.STOP, "START": Reading.START, "HELP": Reading.HELP}
 _ANSWERS: Mapping[Wish, str] = {
     Wish.PAID: "reply-checking",
@@ -58,11 +61,12 @@ class _Text:
 
 
 class Texts:
-    """Applies texts. Without a ``replier`` nothing is answered."""
+    """Applies texts. Without a ``replier`` nothing is answered; ``aside`` sees to it that answers hold up nobody."""
 
-    def __init__(self, engine: Engine, replier: Replier | None) -> None:
+    def __init__(self, engine: Engine, replier: Replier | None, aside: Aside = at_once) -> None:
         self._engine = engine
         self._replier = replier
+        self._aside = aside
 
     def apply(self, row: Waiting, clock: BusinessClock) -> None:
         """Apply one text."""
@@ -90,9 +94,14 @@ class Texts:
             tell(connection, sorted(cases), "ledger_changed", body, at, logical=clock.is_logical)
         template = _ANSWERS.get(wish.wish)
         if self._replier is not None and template is not None and sure is None:
-            self._replier.answer(
-                Answer(row.id, sender, template, at, row.at, clock.is_logical),
-            )
+            self._aside(lambda: self._answer(row, sender, template, clock))
+
+    def _answer(self, row: Waiting, sender: Sender, template: str, clock: BusinessClock) -> None:
+        """Answer by the rules of this instant, not of the one at which the text came."""
+        now = datetime.now(UTC)
+        if self._replier is not None and now - row.at <= FRESH:
+            at = clock.business(row.at if clock.is_logical else now)
+            self._replier.answer(Answer(row.id, sender, template, at, now, clock.is_logical))
 
     def _act(self, connection: Connection, told: _Text) -> bool:
         """Write what a wish leads to; true when the case decides otherwise because of it."""
@@ -111,9 +120,19 @@ class Texts:
             )
             hold_case(connection, sender.case_key, order)
             return True
-        reason = _READ_BY_A_PERSON.get(wish.wish)
+        reason = _READ_BY_A_PERSON.get(wish.wish, "promises" if wish.wish is Wish.DATE else None)
         if told.person and reason is not None and sender.case_key is not None:
             self._ask(connection, told, sender.case_key, reason)
+        elif told.person and reason is not None:  # nothing of theirs is open, and they write all the same
+            ask_about_person(
+                connection,
+                party_key=sender.party_key,
+                creditor=sender.creditor,
+                collector=sender.collector,
+                reason=reason,
+                note_ref=_note(told.row),
+                at=told.at,
+            )
         return False
 
     @staticmethod

@@ -6,7 +6,7 @@ must not undo an earlier one is for the ledger to see, which keeps final reports
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
@@ -71,6 +71,8 @@ class CarrierReport:
     wait: timedelta | None = None
     at: datetime | None = None
     """When the carrier says it happened; Twilio's text messages do not say."""
+    seconds: int | None = None
+    """How long a call lasted, where it has ended."""
 
 
 def message_report(attempt_key: str, form: Mapping[str, str], errors: ErrorTable) -> CarrierReport | None:
@@ -90,7 +92,12 @@ def call_report(attempt_key: str, form: Mapping[str, str], errors: ErrorTable) -
         return None
     if told == "completed" and form.get("AnsweredBy") == "human":
         status = "answered"
-    return _twilio(attempt_key, sid, told, status, form, errors)
+    report = _twilio(attempt_key, sid, told, status, form, errors)
+    return replace(report, seconds=_seconds(form.get("CallDuration", "")) if told == "completed" else None)
+
+
+def _seconds(digits: str) -> int | None:
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 5 else None
 
 
 def _twilio(

@@ -16,7 +16,7 @@ from typing import Self
 from twilio.twiml.voice_response import Gather, VoiceResponse
 
 from activities.providers.addresses import CALL_DIALOGUE, address
-from activities.providers.call_script import OF_THE_DEBT, Scripts
+from activities.providers.call_script import OF_THE_DEBT, Scripts, digit_by_digit
 
 TRIES = 2
 """How often each question is asked."""
@@ -165,7 +165,7 @@ class Dialogue:
 
     @staticmethod
     def _machine(call: "_Running") -> Turn:
-        if not call.facts.leave_message:
+        if not call.may_leave_message:
             return call.end(CallEvent.MACHINE_LEFT_ALONE)
         return call.end(CallEvent.MACHINE_MESSAGE, "machine")
 
@@ -228,6 +228,13 @@ class _Running:
         self._key = attempt_key
         self.facts = facts
         self.heard = heard
+
+    @property
+    def may_leave_message(self) -> bool:
+        """Whether the creditor leaves messages, and these words are ones that a machine may keep."""
+        facts = self.facts
+        leaves = self._scripts.leaves_message(facts.language, third_party=facts.third_party)
+        return facts.leave_message and leaves
 
     @property
     def question(self) -> str:
@@ -296,7 +303,7 @@ class _Running:
             "caller_name": facts.caller_name,
             "recipient_name": facts.recipient_name,
             "contact_person": facts.contact_person,
-            "call_back_number": " ".join(facts.call_back_number.removeprefix("+")),
+            "call_back_number": digit_by_digit(facts.call_back_number),
             "check_length": 0 if facts.check is None else len(facts.check.expected),
         }
         of_the_debt = {name: getattr(facts, name) for name in OF_THE_DEBT}

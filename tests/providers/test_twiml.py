@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from activities.providers.base import Accepted
 from activities.providers.call_script import SCRIPT, ScriptError, Scripts
 from activities.providers.twiml import CallEvent, CallFacts, Check, CheckKind, Dialogue, Heard, Stage, bridge
+from activities.wording import Wording
 from domain.codes import Channel
 from tests.fakes.client import FakeClient
 from tests.providers.conftest import KEY, MAKERS, Application, message
@@ -134,12 +135,30 @@ def test_a_check_without_an_expectation_is_never_passed() -> None:
 def test_a_machine_hears_the_limited_content_message_and_nothing_else(language: str) -> None:
     turn = DIALOGUE.turn(KEY, replace(FACTS, language=language), Heard(answered_by="machine_end_beep"))
     words = _words(turn.twiml)
-    for part in ("Northfield Services", "Pat Doe", "Alex Kim", "1 3 1 2 5 5 5 0 0 1 0"):
+    for part in ("Northfield Services", "Alex Kim", "1 3 1 2 5 5 5 0 0 1 0"):
         assert part in words
     assert turn.events == (CallEvent.MACHINE_MESSAGE,)
     assert "<Gather" not in turn.twiml
     silent = DIALOGUE.turn(KEY, replace(FACTS, leave_message=False), Heard(answered_by="machine_end_beep"))
     assert (_words(silent.twiml), silent.events) == ("", (CallEvent.MACHINE_LEFT_ALONE,))
+
+
+def test_words_that_a_collector_may_not_leave_are_not_left() -> None:
+    judged = Dialogue(Scripts(TEMPLATES, Wording(TEMPLATES).judge), PUBLIC)
+    for language, third_party, leaves in (("en", True, True), ("es", True, False), ("es", False, True)):
+        facts = replace(FACTS, language=language, third_party=third_party)
+        events = judged.turn(KEY, facts, Heard(answered_by="machine_end_beep")).events
+        assert events == ((CallEvent.MACHINE_MESSAGE,) if leaves else (CallEvent.MACHINE_LEFT_ALONE,))
+
+
+def test_a_machine_line_that_hints_at_a_debt_is_refused_when_it_is_loaded(tmp_path: Path) -> None:
+    shutil.copytree(TEMPLATES, tmp_path / "templates")
+    script = tmp_path / "templates" / "en" / SCRIPT
+    text = script.read_text(encoding="utf-8")
+    script.write_text(text.replace('Thank you."', 'It is about your overdue bill."'), encoding="utf-8")
+    judge = Wording(TEMPLATES).judge
+    with pytest.raises(ScriptError, match=r"en/call-dialogue.yaml:1: .*wording"):
+        Scripts(tmp_path / "templates", judge)
 
 
 # --- the ways through -------------------------------------------------------------------------------------------

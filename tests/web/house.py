@@ -30,10 +30,12 @@ from runtime.work import TEMPLATES
 from tests.fakes.signing import EventKey, twilio_signature
 from web.app import create_app
 from web.applying import Applier
-from web.calls import Calls
+from web.aside import Aside, at_once
+from web.calls import CallEvents, Calls
 from web.counters import Counters
 from web.intake import Intake
 from web.parts import Doors
+from web.pay_links import PayLinks
 from web.receipts import Receipts, Redirect
 from web.signatures import PaymentSignature, SendGridSignature, TwilioSignature, sign_payment
 from web.texts import Texts
@@ -164,18 +166,27 @@ def open_house(
     redirect: Redirect | None = None,
     twilio_token: str = TOKEN,
     webhook_key: str = KEY.public,
+    identities: Identities | None = None,
+    aside: Aside = at_once,
 ) -> Iterator[House]:
     """Run the doors on a free port. ``public`` ``None``: the local address is the public one."""
     plug = socket.create_server(("127.0.0.1", 0), backlog=512)
     url = f"http://127.0.0.1:{plug.getsockname()[1]}"
-    counters, identities = Counters(), Identities.load(IDENTITY)
+    counters, identities = Counters(), identities or Identities.load(IDENTITY)
+    links = PayLinks([SecretStr(SECRET.decode())])
     replier = None
     if provider is not None:
         providers: Any = {Channel.SMS: provider}
         replier = Replier(engine, providers, Judge(LedgerGate(), None), Wording(TEMPLATES), identities)
     told: list[int] = []
     applier = Applier(
-        engine, Receipts(engine, ERROR_TABLE, redirect), Texts(engine, replier), counters, lambda: told.append(1)
+        engine,
+        Receipts(engine, ERROR_TABLE, redirect, aside),
+        Texts(engine, replier, aside),
+        counters,
+        lambda: told.append(1),
+        CallEvents(engine, replier, identities, aside, links),
+        links,
     )
     address = public or url
     doors = Doors(
@@ -188,7 +199,7 @@ def open_house(
         sendgrid=SendGridSignature(webhook_key),
         payments=PaymentSignature([SecretStr(SECRET.decode())]),
         unsubscribe_secret=SecretStr("seal"),
-        calls=Calls(engine, Dialogue(Scripts(TEMPLATES), address), identities, "+13125550002"),
+        calls=Calls(engine, Dialogue(Scripts(TEMPLATES), address), identities, "+13125550002", pay_links=True),
     )
     options = uvicorn.Config(
         create_app(doors, ERROR_TABLE),
