@@ -10,6 +10,7 @@ from cli.approvals import app as approvals_app
 from cli.backtest import backtest
 from cli.bulk import app as bulk_app
 from cli.explain import explain
+from cli.moving import adopt, forecast
 from cli.operations import cases_app, import_lender_files, open_overdue, signal
 from cli.rules import app as rules_app
 from cli.running import demo, up
@@ -28,6 +29,8 @@ app.command()(up)
 app.command()(demo)
 app.command("import")(import_lender_files)
 app.command("open")(open_overdue)
+cases_app.command()(forecast)
+cases_app.command()(adopt)
 app.add_typer(cases_app, name="case")
 app.command()(signal)
 app.add_typer(strategy_app, name="strategy")

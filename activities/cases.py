@@ -30,6 +30,7 @@ from db.record import append_event
 from db.state_events import concern_of
 from db.strategies import StrategyBook
 from db.work_outcomes import FAN_OUT, Undialled, cases_spoken_of, dialled_attempt
+from domain.adoption import adopted
 from domain.calendar import add_period, next_opening
 from domain.case import (
     AskReport,
@@ -423,6 +424,8 @@ class CaseActivities:
     def hand_over(self, request: HandOverRequest) -> HandOverReport:
         """Pin the newest registered version of the strategy that takes over."""
         watch, state = Stopwatch(), request.state
+        if request.digest is not None:
+            return self._adopt(request, request.digest, watch.business_now(state))
         newest = self._book.newest(request.strategy)
         with self._engine.begin() as connection:
             now = watch.business_now(state)
@@ -441,6 +444,21 @@ class CaseActivities:
             }
             append_event(connection, state.case_key, "handed_over", now, body)
         return HandOverReport(strategy=strategy, digest=key, at=now)
+
+    def _adopt(self, request: HandOverRequest, digest: str, now: datetime) -> HandOverReport:
+        """Pin the very strategy that somebody ordered, and show what the case does next by it."""
+        state, old, new = request.state, self._book.by_digest(request.strategy_digest), self._book.by_digest(digest)
+        with self._engine.begin() as connection:
+            lock_persons(connection, [state.account_key])
+            changed = connection.exec_driver_sql(
+                "UPDATE cases SET strategy_digest = %s, strategy = %s WHERE key = %s AND strategy_digest <> %s",
+                (digest, new.name, state.case_key, digest),
+            ).rowcount
+            if changed:
+                body = {"from": request.strategy_digest, "strategy": new.name, "version": new.version, "digest": digest}
+                append_event(connection, state.case_key, "strategy_adopted", now, body)
+            show_case(connection, state.case_key, outlook(adopted(state, old, new, now), new, now))
+        return HandOverReport(strategy=new, digest=digest, at=now)
 
     @staticmethod
     def _show(connection: Connection, state: CaseState, strategy: Strategy, report: Report) -> None:

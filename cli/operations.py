@@ -57,7 +57,8 @@ def with_engine(act: Callable[[Engine], T]) -> T:
         engine.dispose()
 
 
-def _with_client(act: Callable[[Client], Awaitable[T]]) -> T:
+def with_client(act: Callable[[Client], Awaitable[T]]) -> T:
+    """Do something with a client of what is running."""
     settings, endpoints = _running()
 
     async def run() -> T:
@@ -196,7 +197,7 @@ def open_overdue(
     """Open a case for every overdue account without one."""
     at = None if as_of is None else start_of_day(date(as_of.year, as_of.month, as_of.day), "UTC")
     with_engine(lambda engine: acting(engine, by, Act.OPEN))
-    opened = _with_client(lambda client: open_cases(client, at))
+    opened = with_client(lambda client: open_cases(client, at))
     settings, endpoints = _running()
     engine = make_engine(endpoints.database_url)
     try:
@@ -206,7 +207,7 @@ def open_overdue(
     print_json({"opened": opened}) if as_json else out.print(f"{opened} cases opened")
 
 
-def _key_of(engine: Engine, key: str) -> str:
+def key_of(engine: Engine, key: str) -> str:
     """Return our case key for ours or the lender's: a case, an account, the lender's account number."""
     with engine.connect() as connection:
         found = (
@@ -271,13 +272,13 @@ def _table(names: tuple[str, ...], rows: list[tuple[Any, ...]]) -> Table:
 @plainly
 def show_case(key: Annotated[str, typer.Argument(help="Ours or the lender's.")], as_json: AsJson = False) -> None:
     """Show one case: what the workflow itself says, and its attempts."""
-    case_key = with_engine(lambda engine: _key_of(engine, key))
+    case_key = with_engine(lambda engine: key_of(engine, key))
 
     async def ask(client: Client) -> dict[str, Any]:
         answer: dict[str, Any] = await client.get_workflow_handle(f"case/{case_key}").query("status")
         return answer
 
-    status = _with_client(ask)
+    status = with_client(ask)
 
     def act(engine: Engine) -> list[tuple[Any, ...]]:
         with engine.connect() as connection:
@@ -305,7 +306,7 @@ def history(key: Annotated[str, typer.Argument(help="Ours or the lender's.")], a
     """Print the record of a case, oldest first."""
 
     def act(engine: Engine) -> list[tuple[Any, ...]]:
-        case_key = _key_of(engine, key)
+        case_key = key_of(engine, key)
         with engine.connect() as connection:
             rows = connection.exec_driver_sql(
                 "SELECT seq, at, kind, body, hash FROM case_events WHERE case_key = %s ORDER BY seq",
@@ -363,7 +364,7 @@ def signal(
 
     def address(engine: Engine) -> str:
         _sign(engine, name, body, by)
-        return _key_of(engine, key)
+        return key_of(engine, key)
 
     case_key = with_engine(address)
 
@@ -375,6 +376,6 @@ def signal(
                 raise UserError(f"{case_key}: the case is closed; `case show {case_key}` says why") from None
             raise
 
-    _with_client(send)
+    with_client(send)
     sent = {"sent": name, "case": case_key, "event_id": body["event_id"]}
     print_json(sent) if as_json else out.print(f"sent {name} to {case_key}", highlight=False)

@@ -18,6 +18,7 @@ from db.actors import ActorError
 from db.approvals import ApprovalError
 from db.intake_rows import IntakeError
 from db.strategies import StrategyVersionError
+from desk.moving import MovingError
 from domain.bulk import BulkError
 from domain.roles import NotAllowedError
 from domain.scope import ScopeError
@@ -59,6 +60,7 @@ EXPECTED = (
     NotAllowedError,
     BulkError,
     ScopeError,
+    MovingError,
 )
 
 

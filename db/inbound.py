@@ -14,17 +14,19 @@ from pydantic import TypeAdapter
 from sqlalchemy import Connection
 
 from db.actors import ActorError, acting_in_message
+from db.bulk import EVENT as BULK_EVENT
 from db.holds import HoldOrder, hold_case, release_holds
 from db.ledger import post_payment, reverse_payment
 from db.record import append_event
 from db.state_events import record_state_event
 from db.work_outcomes import Undialled, WorkOutcomes, told_of
 from domain.calendar import local_date
-from domain.case import CaseState, Happened, Outcome, Reported, Skipped
+from domain.case import Adopted, CaseState, Happened, Outcome, Reported, Skipped
 from domain.codes import AttemptStatus, CloseReason, HoldReason
 from domain.message import Message
 from domain.message_acts import act_of, why_not
 from domain.messages import (
+    AdoptStrategy,
     AttemptUpdated,
     CloseCase,
     Pause,
@@ -154,6 +156,7 @@ class Recorder:
             ReleaseHold: self._release_hold,
             SkipStep: self._skip_step,
             CloseCase: self._close_case,
+            AdoptStrategy: self._adopt_strategy,
             AttemptUpdated: self._attempt_updated,
             StateEvent: self._state_event,
         }
@@ -229,6 +232,16 @@ class Recorder:
         self._event("closing", at, {"reason": message.reason, "actor": message.actor})
         event = _EVENT_OF.get(message.reason)
         return [] if event is None else [Happened(event=event, at=at)]
+
+    def _adopt_strategy(self, message: AdoptStrategy, at: datetime) -> list[Outcome]:
+        """Order the case to change over. A bulk operation has written its order into the record already."""
+        known = self.connection.exec_driver_sql("SELECT 1 FROM strategies WHERE digest = %s", (message.digest,))
+        if known.one_or_none() is None:
+            self._event("adoption_failed", at, {"digest": message.digest, "actor": message.actor})
+            return []
+        if not message.event_id.startswith(BULK_EVENT):
+            self._event("adoption_ordered", at, {"digest": message.digest, "actor": message.actor})
+        return [Adopted(digest=message.digest)]
 
     def _attempt_updated(self, message: AttemptUpdated, at: datetime) -> list[Outcome]:
         row = self.connection.exec_driver_sql(

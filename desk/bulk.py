@@ -27,8 +27,8 @@ from domain.bulk import ACTS as MAY
 from domain.bulk import BulkAction, BulkError, BulkOrder, BulkStatus, ItemStatus, base_of, check_order, fingerprint_of
 from domain.clock import BusinessClock
 from domain.codes import HoldReason
+from domain.message_acts import UNPROTECTED
 from domain.roles import Act, Acting, require
-from domain.state_events import WITHDRAWS_ITEMS
 
 AT_ONCE = 100
 """Cases of one page: few, so that nobody waits long for a person."""
@@ -62,9 +62,9 @@ def check(engine: Engine, acting: Acting, order: BulkOrder, now: datetime) -> No
 def _ends_protection(engine: Engine, order: BulkOrder) -> bool:
     """Whether holds would end that protect the debtor: for a dispute, counsel, hardship and the like."""
     if order.hold_reason is not None:
-        return order.hold_reason in WITHDRAWS_ITEMS
+        return order.hold_reason not in UNPROTECTED
     placed = read(engine, order.of or "").parameters.get("hold_reason")
-    return placed is not None and HoldReason(placed) in WITHDRAWS_ITEMS
+    return placed is not None and HoldReason(placed) not in UNPROTECTED
 
 
 def preview(engine: Engine, acting: Acting, order: BulkOrder, now: datetime, *, approval_above: int) -> Preview:
@@ -283,7 +283,7 @@ class _Runner:
         action, event_id = self.operation.action, self.operation.event_id
         if action is BulkAction.ASSIGN or not changed:
             return
-        name, body = "ledger_changed", {"event_id": event_id, "actor": self.operation.asked_by}
+        name, body = "ledger_changed", {"event_id": event_id}
         if action is BulkAction.ADOPT_STRATEGY:
             name, body = "adopt_strategy", {**body, "digest": self.operation.parameters["strategy_digest"]}
         tell(connection, sorted(changed), name, body, page.at, logical=self.clock.is_logical)

@@ -89,6 +89,8 @@ class CaseState(BaseModel):
     """Reviews and repairs already asked of a person (each is asked once)."""
     closing: CloseReason | None = None
     handover: str | None = None
+    adopting: str | None = None
+    """Digest of the strategy that somebody ordered the case to follow, until it has changed over."""
 
     def attempt_key(self, seq: int) -> str:
         """Return the key of attempt number ``seq`` of this case."""
@@ -172,9 +174,10 @@ class Refresh(Act):
 
 
 class HandOver(Act):
-    """Another strategy, named by this one, takes over."""
+    """Another strategy takes over: one that this one names, or the very one (``digest``) that somebody ordered."""
 
     strategy: str
+    digest: str | None = None
 
 
 class Close(Act):
@@ -303,7 +306,14 @@ class Happened(BaseModel):
     at: AwareDatetime
 
 
-Outcome = Annotated[Worked | Reported | Skipped | Happened, Field(discriminator="kind")]
+class Adopted(BaseModel):
+    """Somebody ordered the case to follow another strategy, which is registered under this digest."""
+
+    kind: Literal["adopted"] = "adopted"
+    digest: str
+
+
+Outcome = Annotated[Worked | Reported | Skipped | Happened | Adopted, Field(discriminator="kind")]
 
 
 class RecordReport(BaseModel):
@@ -334,9 +344,10 @@ class CloseReport(BaseModel):
 
 
 class HandOverRequest(Request):
-    """Pin the strategy that takes over."""
+    """Pin the strategy that takes over: the newest of a name, or the one with this digest."""
 
     strategy: str
+    digest: str | None = None
 
 
 class HandOverReport(BaseModel):

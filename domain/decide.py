@@ -12,6 +12,7 @@ from typing import assert_never
 
 from domain.calendar import add_days, add_period, local_date, start_of_day
 from domain.case import (
+    Adopted,
     Ask,
     AskReport,
     CaseState,
@@ -70,6 +71,8 @@ def decide(state: CaseState, strategy: Strategy, now: datetime) -> Decided:
         return Close(reason=reason)
     if facts.past_due <= 0:
         return Close(reason=facts.cured_by or (CloseReason.CURE if state.history.rpcs else CloseReason.SELF_CURE))
+    if state.adopting is not None:
+        return _changing_over(state, state.adopting)
     ends_at, end_reason = _end(state, strategy)
     if end_reason is not None and (ends_at is None or ends_at <= now):
         return Close(reason=end_reason)
@@ -88,6 +91,13 @@ def decide(state: CaseState, strategy: Strategy, now: datetime) -> Decided:
             return Wait(until=change, why=planned.why, for_world=True)
         until = change
     return Wait(until=until, why=planned.why)
+
+
+def _changing_over(state: CaseState, digest: str) -> GiveUp | HandOver:
+    """Say how a case moves to another strategy: what it asked of a person is taken back first, and asked anew there."""
+    if state.item is not None:
+        return GiveUp(item=state.item.key, requeue=False, withdrawn=True)
+    return HandOver(strategy="", digest=digest)
 
 
 def _awaiting_world(change: datetime, now: datetime) -> Wait:
@@ -197,7 +207,7 @@ def aged(facts: Facts, now: datetime) -> Facts:
 def _first_that_fits(state: CaseState, strategy: Strategy, index: int, now: datetime) -> int:
     state = state.model_copy(update={"facts": aged(state.facts, now)})
     while index < len(strategy.steps):
-        due = _due(state, strategy, index)
+        due = due_of(state, strategy, index)
         if due is not None and (due > now or not _passed_over(state, strategy, index)):
             return index
         index += 1
@@ -231,10 +241,10 @@ def _all_else_tried(state: CaseState, strategy: Strategy, index: int, tried: Tri
 def _rung_at(state: CaseState, strategy: Strategy, index: int) -> Rung:
     if index >= len(strategy.steps):
         return Rung(index=len(strategy.steps), step=None, due=None)
-    return Rung(index=index, step=strategy.steps[index], due=_due(state, strategy, index))
+    return Rung(index=index, step=strategy.steps[index], due=due_of(state, strategy, index))
 
 
-def _due(state: CaseState, strategy: Strategy, index: int) -> datetime | None:
+def due_of(state: CaseState, strategy: Strategy, index: int) -> datetime | None:
     """Return when a step is due; ``None`` when what it counts from has not happened."""
     cursor, facts = state.cursor, state.facts
     current = index == cursor.index
@@ -401,6 +411,8 @@ def _apply_record(state: CaseState, strategy: Strategy, report: RecordReport) ->
                 own += more
             case Skipped():
                 state = _apply_skip(state, strategy, outcome)
+            case Adopted():
+                state = state.model_copy(update={"adopting": outcome.digest})
             case _:
                 events = {**state.events, outcome.event: outcome.at}
                 state = state.model_copy(update={"events": events})

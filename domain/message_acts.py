@@ -9,6 +9,7 @@ from collections.abc import Callable
 from domain.codes import HoldReason
 from domain.message import Message
 from domain.messages import (
+    AdoptStrategy,
     AttemptUpdated,
     CloseCase,
     LedgerChanged,
@@ -39,6 +40,7 @@ _ACTS: dict[type[Message], Act] = {
     PlaceHold: Act.HOLD,
     SkipStep: Act.SKIP_STEP,
     CloseCase: Act.CLOSE,
+    AdoptStrategy: Act.ADOPT_STRATEGY,
     AttemptUpdated: Act.REPORT,
     LedgerChanged: Act.REPORT,
     YourTurn: Act.REPORT,

@@ -9,7 +9,7 @@ import hashlib
 import json
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, Field, ValidationError, model_validator
+from pydantic import AwareDatetime, BaseModel, Field, StringConstraints, ValidationError, model_validator
 
 from domain.codes import Channel, CloseReason, HoldReason, HoldScope, Reached
 from domain.message import Code, CurrencyCode, Day, Instant, Message, MinorUnits, Reference
@@ -144,6 +144,13 @@ class CloseCase(Message):
     reason: CloseReason
 
 
+class AdoptStrategy(Message):
+    """Follow another strategy from here on. ``position``: where the case stood when this was previewed."""
+
+    digest: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    position: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{12}$")] | None = None
+
+
 class AttemptUpdated(Message):
     """Internal: an attempt changed after it was made (callback, reconciliation)."""
 
@@ -160,6 +167,9 @@ class YourTurn(Message):
     at: Instant
 
 
+TURN = "your_turn"
+ADOPT = "adopt_strategy"
+
 MESSAGES: dict[str, type[Message]] = {
     "record_payment": RecordPayment,
     "reverse_payment": ReversePayment,
@@ -172,6 +182,7 @@ MESSAGES: dict[str, type[Message]] = {
     "release_hold": ReleaseHold,
     "skip_step": SkipStep,
     "close_case": CloseCase,
+    ADOPT: AdoptStrategy,
     "attempt_updated": AttemptUpdated,
     "ledger_changed": LedgerChanged,
     "your_turn": YourTurn,
@@ -179,7 +190,6 @@ MESSAGES: dict[str, type[Message]] = {
 }
 """Signal name -> its model. The one list that the workflow, the command line and the documentation use."""
 
-TURN = "your_turn"
 INTERNAL = frozenset({"attempt_updated", "ledger_changed", TURN})
 
 

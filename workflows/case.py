@@ -14,6 +14,7 @@ from temporalio.common import RawValue, RetryPolicy
 
 with workflow.unsafe.imports_passed_through():
     from activities import search_attributes, signatures
+    from domain.adoption import adopted, position_of
     from domain.case import (
         REFUSED_KEPT,
         SEEN_KEPT,
@@ -42,8 +43,10 @@ with workflow.unsafe.imports_passed_through():
     )
     from domain.codes import Stage
     from domain.decide import advance, apply, decide, stage_of
-    from domain.messages import TURN, Refusal, take_in
+    from domain.forecast import Coming, forecast
+    from domain.messages import ADOPT, TURN, AdoptStrategy, Received, Refusal, take_in
     from domain.outlook import foresee, outlook
+    from domain.strategy import Strategy
 
 LEDGER_TIMEOUT = timedelta(seconds=60)
 CONTACT_TIMEOUT = timedelta(seconds=90)
@@ -73,6 +76,8 @@ class CaseWorkflow:
         self._handled = given.handled
         self._waits_for = ""
         self._turn = given.turn
+        self._recording: list[Received] = []
+        self._ended = False
 
     # --- what comes in ------------------------------------------------------------------------------------------
 
@@ -83,6 +88,9 @@ class CaseWorkflow:
         if received.name == TURN and received.refusal is None and self._state.clock.in_turns:
             self._turn = received.at if self._turn is None else max(self._turn, received.at)
             return
+        self._take(received)
+
+    def _take(self, received: Received) -> None:
         if received.event_id in self._seen:
             return
         self._seen[received.event_id] = None
@@ -97,6 +105,44 @@ class CaseWorkflow:
         self._refused.append(refusal)
         del self._refused[:-REFUSED_KEPT]
         self._refused_total += 1
+
+    @workflow.update(name="adopt_strategy")
+    async def adopt_strategy(self, order: AdoptStrategy) -> dict[str, Any]:
+        """Follow another strategy from here on; answer what happens when by it. Safe to repeat."""
+        body = order.model_dump(mode="json", exclude_defaults=True)
+        at = order.at or self._now()
+        self._take(Received(name=ADOPT, event_id=order.event_id, at=at, body=body))
+        await workflow.wait_condition(lambda: self._ended or not self._changing_over(order.event_id))
+        return {"adopted": self._digest == order.digest, **self.forecast()}
+
+    @adopt_strategy.validator
+    def _may_adopt(self, order: AdoptStrategy) -> None:
+        if order.event_id in self._seen:
+            return
+        if order.digest == self._digest:
+            raise ValueError("the case follows this strategy already")
+        if order.position is not None and order.position != position_of(self._state, self._digest):
+            raise ValueError("the case has moved on since this was previewed; look at it again")
+
+    def _changing_over(self, event_id: str) -> bool:
+        waiting = any(message.event_id == event_id for message in (*self._recording, *self._inbox))
+        return waiting or self._state.adopting is not None
+
+    @workflow.query
+    def forecast(self, strategy: Strategy | None = None) -> dict[str, Any]:
+        """Say what the case will do and when if nobody answers, by its own strategy or if it adopted another now."""
+        state, followed = self._state, self._strategy
+        if strategy is not None:
+            state, followed = adopted(state, followed, strategy, self._now()), strategy
+        zone = state.facts.zone or "UTC"
+        coming = [Coming(None, "closed")] if self._ended else forecast(state, followed, self._now())
+        return {
+            "case": state.case_key,
+            "strategy": f"{followed.name} v{followed.version}",
+            "position": position_of(self._state, self._digest),
+            "zone": zone,
+            "coming": [one.plainly(zone) for one in coming],
+        }
 
     @workflow.query
     def status(self) -> dict[str, Any]:
@@ -132,8 +178,10 @@ class CaseWorkflow:
             if self._inbox:
                 await self._record()
             elif (end := await self._step()) is not None:
+                self._ended = True
+                await workflow.wait_condition(workflow.all_handlers_finished)
                 return end
-            if workflow.info().is_continue_as_new_suggested():
+            if workflow.info().is_continue_as_new_suggested() and workflow.all_handlers_finished():
                 workflow.continue_as_new(self._carried())
 
     async def _step(self) -> CaseEnd | None:
@@ -226,6 +274,7 @@ class CaseWorkflow:
         if self._state.clock.is_logical and batch:
             latest = max(message.at for message in batch)
             self._state = self._state.model_copy(update={"now": max(self._state.now, latest)})
+        self._recording = batch
         request = RecordRequest(state=self._state, strategy_digest=self._digest, messages=batch)
         names = ", ".join(sorted({message.name for message in batch})) or "reading the ledger again"
         report = await self._ledger(signatures.RECORD_EVENTS, request, RecordReport, names[:180])
@@ -233,6 +282,7 @@ class CaseWorkflow:
         for refusal in report.refused:
             self._refuse(refusal)
         self._fold(report)
+        self._recording = []
 
     async def _ask(self, ask: Ask, common: dict[str, Any]) -> None:
         request = AskRequest.model_validate({**common, "ask": ask})
@@ -240,8 +290,14 @@ class CaseWorkflow:
         self._fold(report)
 
     async def _hand_over(self, coming: HandOver, common: dict[str, Any]) -> None:
-        request = HandOverRequest.model_validate({**common, "strategy": coming.strategy})
-        report = await self._ledger(signatures.HAND_OVER, request, HandOverReport, f"handing over to {coming.strategy}")
+        request = HandOverRequest.model_validate({**common, "strategy": coming.strategy, "digest": coming.digest})
+        to = coming.strategy or "the strategy that was ordered"
+        report = await self._ledger(signatures.HAND_OVER, request, HandOverReport, f"handing over to {to}")
+        if coming.digest is not None and report.strategy is not None:
+            self._state = adopted(self._state, self._strategy, report.strategy, report.at)
+            self._strategy, self._digest = report.strategy, report.digest
+            workflow.upsert_search_attributes([search_attributes.STRATEGY.value_set(report.strategy.name)])
+            return
         update: dict[str, Any] = {"handover": None}
         if report.strategy is not None:
             self._strategy, self._digest = report.strategy, report.digest
