@@ -139,13 +139,13 @@ def adopt_strategy(
 @plainly
 def assign(
     where: Where,
-    to: Annotated[str, typer.Option(help="An agent's code, or the name of a team.")],
+    to: Annotated[str, typer.Option(help="An agent's code, or a skill that a team shares.")],
     note: Note = "",
     confirm: Confirm = None,
     as_: As = None,
     as_json: AsJson = False,
 ) -> None:
-    """Prefer somebody for the open work items of cases; whoever has claimed one keeps it."""
+    """Give the open work items of cases to an agent or a team; whoever has claimed one keeps it."""
     _do(BulkOrder(BulkAction.ASSIGN, parse_scope(where), assignee=to, note=note), confirm, as_, as_json=as_json)
 
 

@@ -74,6 +74,14 @@ def list_operations(connection: Connection, limit: int) -> list[Operation]:
     return [_operation(row) for row in rows]
 
 
+def anybody_called(connection: Connection, name: str) -> bool:
+    """Whether somebody active has this code, or this skill: a team is the people who share one."""
+    found = connection.exec_driver_sql(
+        "SELECT EXISTS (SELECT 1 FROM actors WHERE active AND (code = %s OR %s = ANY (skills)))", (name, name)
+    )
+    return bool(found.scalar_one())
+
+
 def confirmed_before(connection: Connection, base: str) -> int:
     """Return how often exactly this act on exactly these cases was confirmed."""
     return int(connection.exec_driver_sql("SELECT count(*) FROM bulk_operations WHERE base = %s", (base,)).scalar_one())

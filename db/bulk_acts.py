@@ -118,7 +118,7 @@ def _close(connection: Connection, page: Page) -> Changed:
 
 
 def _assign(connection: Connection, page: Page) -> Changed:
-    """Prefer somebody for the open items of the cases; whoever has claimed one keeps it."""
+    """Give the open items of the cases to somebody, until they are late; whoever has claimed one keeps it."""
     to = page.operation.parameters["assignee"]
     rows = connection.exec_driver_sql(
         "WITH given AS (UPDATE work_items w SET assigned_to = %(to)s WHERE w.status IN ('open', 'claimed') "

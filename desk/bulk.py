@@ -57,6 +57,10 @@ def check(engine: Engine, acting: Acting, order: BulkOrder, now: datetime) -> No
     check_order(order, now)
     if order.action is BulkAction.RELEASE and _ends_protection(engine, order):
         require(acting, Act.RELEASE_PROTECTED)
+    if order.assignee is not None:
+        with engine.connect() as connection:
+            if not bulk.anybody_called(connection, order.assignee):
+                raise BulkError(f"--to {order.assignee}: no agent has this code or skill; `actor list` shows them")
 
 
 def _ends_protection(engine: Engine, order: BulkOrder) -> bool:

@@ -42,6 +42,7 @@ def portfolio(ledger: Ledger, people: People) -> Ledger:
     ledger.open()
     for one in (OPS, LEAD, OTHER, AGENT):
         people(one.actor, one.role)
+    people("agent/2", skills=("north",))
     return ledger
 
 
@@ -305,9 +306,9 @@ def test_open_items_are_assigned_and_a_claim_is_left_alone(portfolio: Ledger) ->
         "JOIN accounts a ON a.key = k.account_key WHERE a.external_id = 'L1'",
         AT,
     )
-    operation = _done(portfolio.engine, _order("account: [L1, L2]", BulkAction.ASSIGN, assignee="team/north"))
+    operation = _done(portfolio.engine, _order("account: [L1, L2]", BulkAction.ASSIGN, assignee="north"))
     assert portfolio.rows("SELECT status, assigned_to, claimed_by FROM work_items ORDER BY key") == [
-        ("claimed", "team/north", "agent/9"),
+        ("claimed", "north", "agent/9"),
         ("done", None, None),
     ]
     assert bulk.standing_of(portfolio.engine, operation).items == {"done": 1, "skipped": 1}
@@ -359,6 +360,7 @@ def test_above_the_limit_a_second_person_decides(portfolio: Ledger) -> None:
         (BulkOrder(BulkAction.HOLD, parse_scope("all")), "bulk hold needs --reason"),
         (_order(until=datetime(2020, 1, 1, tzinfo=UTC)), "lies in the past"),
         (_order("account: nobody"), "nothing to do"),
+        (_order(action=BulkAction.ASSIGN, assignee="south"), "no agent has this code or skill"),
         (_order(action=BulkAction.RELEASE, of="B000000099"), "no bulk operation"),
         (_order(action=BulkAction.CLOSE, close_reason=CloseReason.PAID), "only the ledger can say"),
     ],
