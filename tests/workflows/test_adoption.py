@@ -158,7 +158,7 @@ async def test_a_paid_case_closes_and_says_so_to_who_would_move_it(house: House)
         "record_payment",
         {"event_id": "p", "payment_id": "P", "amount": 10_000, "currency": "USD", "at": "2026-03-06T15:00:00+00:00"},
     )
-    await house.until("SELECT status = 'closed' FROM cases")
+    await handle.result()
     with pytest.raises(moving.MovingError, match="the case is closed"):
         await moving.adopt(house.engine, house.client, LEAD, "A000000001/1", new, "0" * 12, now=ORIGIN)
     assert [row["what"] for row in (await moving.outlook(house.client, "A000000001/1")).coming] == ["closed"]
