@@ -197,7 +197,8 @@ WITH old AS (SELECT key, status, {_RANK % "status"} AS rank FROM attempts WHERE 
      new AS (SELECT key, status, rank, coalesce({_RANK % "%(status)s::text"} > rank, false) AS rises FROM old)
 UPDATE attempts t SET
     status = CASE WHEN n.rises THEN %(status)s ELSE t.status END,
-    provider_id = coalesce(t.provider_id, %(provider_id)s),
+    provider_id = coalesce(t.provider_id, (SELECT %(provider_id)s::text WHERE NOT EXISTS (SELECT 1 FROM attempts o
+        WHERE o.provider = t.provider AND o.provider_id = %(provider_id)s AND o.key <> t.key))),
     error_code = CASE WHEN n.rises THEN coalesce(%(error)s, t.error_code) ELSE coalesce(t.error_code, %(error)s) END,
     recorded_at = CASE WHEN n.rises THEN %(at)s ELSE t.recorded_at END
   FROM new n WHERE t.key = n.key AND n.rank IS NOT NULL RETURNING t.case_key, n.status AS before, n.rises
@@ -219,8 +220,13 @@ def record_receipt(
     at: datetime,
     provider_id: str | None,
     error_code: str | None,
+    *,
+    learnt_by: str | None = None,
 ) -> Receipt | None:
     """Record what a carrier says about an attempt; ``None`` when that changed nothing.
+
+    ``learnt_by`` stands in the record where we asked and were not told. A ``provider_id`` that is known as another
+    attempt's is not taken over.
 
     Reports come in any order and repeatedly. Each status has a rank, and the highest report stands: a bounce after a
     delivery counts, a ``sent`` that comes late does not. ``unknown`` becomes known, and so does an attempt that was
@@ -233,6 +239,8 @@ def record_receipt(
     if row is None or not row.rises:
         return None
     body = {"attempt": attempt_key, "status": status, "error": error_code}
+    if learnt_by is not None:
+        body["by"] = learnt_by
     append_event(connection, row.case_key, "receipt", at, body)
     expected = row.before in {"dispatching", "sent", "delivered"} and status in {"sent", "delivered"}
     return Receipt(row.before, news=not expected)

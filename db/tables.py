@@ -437,6 +437,8 @@ attempts = Table(
     Column("duration_seconds", Integer),
     _text("error_code", null=True),
     Column("dispatch", Integer, nullable=False, server_default="0"),
+    Column("look_ups", Integer, nullable=False, server_default="0"),
+    _at("look_up_at", null=True),
     _money("quoted_amount", null=True),
     _text("quoted_currency", null=True),
     _at("quoted_as_of", null=True),
@@ -444,7 +446,18 @@ attempts = Table(
     _one_of("status", AttemptStatus),
     _one_of("origin", Origin),
     _one_of("purpose", Purpose),
-    Index(None, "provider", "provider_id"),
+    Index(
+        "uq_attempts_provider_id",
+        "provider",
+        "provider_id",
+        unique=True,
+        postgresql_where=text("provider_id IS NOT NULL"),
+    ),
+    Index(
+        "ix_attempts_unknown",
+        text("coalesce(look_up_at, engine_admitted_at)"),
+        postgresql_where=text("status = 'unknown'"),
+    ),
     Index(
         "ix_attempts_contacted",
         "contact_point_key",
@@ -455,7 +468,9 @@ attempts = Table(
     Index("ix_attempts_in_flight", "engine_admitted_at", postgresql_where=text("status = 'dispatching'")),
 )
 """A projection of the record: one try to reach one party on one contact point. ``dispatch`` counts the times it was
-taken up (a fence against a stalled worker). ``engine_admitted_at`` is Temporal's time, the rest business time."""
+taken up (a fence against a stalled worker). ``engine_admitted_at`` is Temporal's time, the rest business time.
+``look_up_at``: when an unknown one is looked up at its provider again, by the wall clock; ``infinity``: no more. What a
+carrier calls one message belongs to one attempt."""
 
 attempt_accounts = Table(
     "attempt_accounts",

@@ -21,6 +21,8 @@ from temporalio.common import WorkflowIDConflictPolicy
 
 from activities.dialling import Dialling
 from activities.judging import Judge
+from activities.looking_up import LookUps
+from activities.providers.errors import ErrorTable
 from activities.providers.identity import Identities
 from activities.providers.sandbox import SandboxTasks
 from activities.rule_facts import Rules
@@ -32,9 +34,10 @@ from db.settings import SANDBOX_SEED, get, read_clock
 from domain.clock import BusinessClock
 from domain.opening import OpenRequest
 from domain.rule_gate import RuleGate
-from runtime.channels import IDENTITY, providers_of, rates_of
+from runtime.channels import ERRORS, IDENTITY, providers_of, rates_of
 from runtime.client import NotRunning, connect
 from runtime.endpoints import running_endpoints
+from runtime.looking_up import keep_looking
 from runtime.worker import Parts, Workers
 from runtime.world import World
 from settings import Settings
@@ -62,10 +65,14 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
                 await ensure_hourly(client)
             dialling = Dialling(engine, Judge(parts.gate, parts.rules))
             world = World(engine, client, clock, dialling, lambda at: open_cases(client, at))
+            looking = asyncio.create_task(
+                keep_looking(LookUps(engine, parts.providers, ErrorTable.load(ERRORS)), stop), name="look-ups"
+            )
             if seed is None:
                 await stop.wait()
             else:
                 await world.run(stop)
+            await looking
     finally:
         engine.dispose()
 

@@ -12,20 +12,17 @@ from datetime import datetime, timedelta
 import structlog
 from sqlalchemy import Connection, Engine
 
-from activities.aftermath import Mishap, Subject, follow, locks_of, subject_of
+from activities.aftermath import Mishap, Subject, locks_of, subject_of
 from activities.providers.errors import ErrorTable
 from activities.providers.reports import CarrierReport, call_report, email_report, message_report
+from activities.reporting import instant_of, mishap_of, take_report
 from db.arrivals import Waiting, claim, refuse
-from db.coverage import void_cover
-from db.ledger import record_duration, record_receipt
 from db.locks import lock_persons
-from db.signals import tell
 from domain.clock import BusinessClock
 from web.aside import Aside, at_once
 
 MESSAGE_STATUS, CALL_STATUS, CALL_MACHINE, EMAIL_EVENT = "message_status", "call_status", "call_machine", "email_event"
 NAMES = frozenset({MESSAGE_STATUS, CALL_STATUS, CALL_MACHINE, EMAIL_EVENT})
-MOMENT = timedelta(seconds=1)
 FRESH = timedelta(minutes=2)
 """How long after it was answered a call may still be moved to another part of the dialogue."""
 _MACHINES = ("machine", "fax")
@@ -91,9 +88,8 @@ class Receipts:
         subject = subject_of(connection, report.attempt_key, report.provider_id)
         if subject is None:
             return "unknown_attempt"
-        at = _instant(row, subject, clock)
-        mishap = None if report.kind is None else Mishap(report.kind, report.error_code or "unnamed", at)
-        return _Planned(row, report, subject, at, mishap)
+        at = instant_of(subject, clock, row.at)
+        return _Planned(row, report, subject, at, mishap_of(report, at))
 
     def _read(self, row: Waiting) -> CarrierReport | None:
         body = json.loads(row.body)
@@ -108,21 +104,15 @@ class Receipts:
                 return email_report(body, self._errors)
 
     def _write(self, connection: Connection, one: _Planned, clock: BusinessClock) -> None:
-        report, key = one.report, one.subject.attempt_key
-        receipt = None
-        if report.status is not None:
-            receipt = record_receipt(
-                connection, key, report.status, one.at, report.provider_id or None, report.error_code
-            )
-        if receipt is not None and report.status == "failed":
-            void_cover(connection, key)
-        if report.seconds is not None:
-            record_duration(connection, key, report.seconds)
-        if one.mishap is not None:
-            follow(connection, one.subject, one.mishap)
-        if (receipt is not None and receipt.news) or one.mishap is not None:
-            body = {"event_id": f"web/{one.row.id}", "attempt": key, "actor": "carrier"}
-            tell(connection, [one.subject.case_key], "attempt_updated", body, one.at, logical=clock.is_logical)
+        take_report(
+            connection,
+            one.subject,
+            one.report,
+            one.mishap,
+            at=one.at,
+            event_id=f"web/{one.row.id}",
+            logical=clock.is_logical,
+        )
 
     def _move(self, one: _Planned) -> None:
         """Let a call that a machine has taken go on with the message for machines; too late is no harm."""
@@ -143,10 +133,3 @@ def _machine_report(attempt_key: str, form: dict[str, str]) -> CarrierReport | N
         return None
     status = "answered" if by == "human" else None
     return CarrierReport(attempt_key=attempt_key, provider_id=sid, status=status, once=f"{sid}/{by}")  # type: ignore[arg-type]
-
-
-def _instant(row: Waiting, subject: Subject, clock: BusinessClock) -> datetime:
-    """Return when a report counts: on a logical clock a moment after the dispatch, whatever the machine took."""
-    if clock.is_logical and subject.admitted_at is not None:
-        return subject.admitted_at + MOMENT
-    return clock.business(row.at)

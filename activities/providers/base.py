@@ -4,8 +4,8 @@ Adding a channel means one class that fits ``Provider`` and one line in the wiri
 itself, must give up within ``timeout_seconds``, and must say ``NotProcessed`` only with proof.
 """
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from hashlib import sha256
@@ -51,9 +51,13 @@ class Outbound:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The provider took the request; ``provider_id`` is its own name for it."""
+    """The provider took the request; ``provider_id`` is its own name for it.
+
+    ``told`` is what a list says became of it, in the fields of the provider's callbacks; nothing right after a send.
+    """
 
     provider_id: str
+    told: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 class RejectionKind(StrEnum):

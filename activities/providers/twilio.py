@@ -5,7 +5,7 @@ repeated message. An attempt whose answer was lost is known again by its callbac
 by the list of messages to the recipient (``find``).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, Self
@@ -38,8 +38,8 @@ from activities.providers.base import (
 from activities.providers.egress import NeverSentError, TwilioTransport
 from activities.providers.errors import ErrorTable, spread
 
-LONGEST_VALIDITY = 36_000
-"""Seconds; Twilio's own limit."""
+LONGEST_VALIDITY = 3600
+"""Seconds. Twilio would hold a message for ten hours; the end of its hours is looked for one hour ahead."""
 SAFETY = timedelta(seconds=15)
 """Kept back from a delivery window for the way to the provider."""
 UNREACHED_WAIT = timedelta(minutes=1)
@@ -77,7 +77,7 @@ class TwilioSettings(BaseModel):
     timeout_seconds: Annotated[float, Field(ge=0.2, le=60)] = 30.0
     """Twilio has been seen to take 26 s and then to send; whoever gives up sooner knows less."""
     validity_seconds: Annotated[int, Field(ge=1, le=LONGEST_VALIDITY)] = 3600
-    """How long a text message may wait in Twilio's queue where the attempt names no latest instant."""
+    """How long a text message may wait in Twilio's queue at most; less where its hours end sooner."""
     ring_seconds: Annotated[int, Field(ge=5, le=600)] = 25
     call_limit_seconds: Annotated[int, Field(ge=30, le=14_400)] = 900
     answering_machines: Literal["off", "sync", "async"] = "sync"
@@ -98,6 +98,7 @@ class _Trace:
     provider_id: str
     created: datetime | None
     digest: str | None
+    told: Mapping[str, str]
 
 
 class _Twilio:
@@ -174,7 +175,7 @@ class _Twilio:
             left = [one for one in left if one.digest == digest]
         if len(left) != 1 or (not by_text and self._evidence.contested(attempt_key)):
             return None
-        return Accepted(left[0].provider_id)
+        return Accepted(left[0].provider_id, left[0].told)
 
 
 class TwilioSms(_Twilio):
@@ -215,7 +216,12 @@ class TwilioSms(_Twilio):
             # No filter by date: Twilio's knows whole days, and only messages that were sent.
             found = self._account.messages.list(to=recipient, limit=LOOK_UP_LIMIT, page_size=LOOK_UP_LIMIT, **by_sender)
             return [
-                _Trace(one.sid, one.date_created, digest_of(one.body or ""))
+                _Trace(
+                    one.sid,
+                    one.date_created,
+                    digest_of(one.body or ""),
+                    _told(MessageSid=one.sid, MessageStatus=one.status, ErrorCode=one.error_code),
+                )
                 for one in found
                 if str(one.direction).startswith("outbound")
                 and (service is None or one.messaging_service_sid == service)
@@ -283,7 +289,16 @@ class TwilioVoice(_Twilio):
                 limit=LOOK_UP_LIMIT,
                 page_size=LOOK_UP_LIMIT,
             )
-            return [_Trace(one.sid, one.date_created, None) for one in found if str(one.direction) == "outbound-api"]
+            return [
+                _Trace(
+                    one.sid,
+                    one.date_created,
+                    None,
+                    _told(CallSid=one.sid, CallStatus=one.status, AnsweredBy=one.answered_by),
+                )
+                for one in found
+                if str(one.direction) == "outbound-api"
+            ]
 
         return self._adopt(attempt_key, since, traces)
 
@@ -312,12 +327,17 @@ class TwilioVoice(_Twilio):
         raise LookUpError(failed)
 
 
-def validity_of(message: Outbound, default: int) -> int | None:
-    """Return how many seconds a message may wait to be delivered, within Twilio's limits; ``None``: none are left."""
+def validity_of(message: Outbound, longest: int) -> int | None:
+    """Return how many seconds a message may wait to be delivered, ``longest`` at most; ``None``: none are left."""
     if message.latest is None:
-        return default
+        return longest
     left = int((message.latest - message.at - SAFETY).total_seconds())
-    return None if left < 1 else min(left, LONGEST_VALIDITY)
+    return None if left < 1 else min(left, longest)
+
+
+def _told(**fields: object) -> Mapping[str, str]:
+    """Return a row of a list in the fields of a callback."""
+    return {name: str(value) for name, value in fields.items() if value is not None}
 
 
 def _number(code: object) -> int | None:
