@@ -9,6 +9,7 @@ from cli.actors import app as actors_app
 from cli.approvals import app as approvals_app
 from cli.backtest import backtest
 from cli.bulk import app as bulk_app
+from cli.dialling import calls_app, dial
 from cli.explain import explain
 from cli.moving import adopt, forecast
 from cli.operations import cases_app, import_lender_files, open_overdue, signal
@@ -39,6 +40,8 @@ rules_app.command()(explain)
 app.add_typer(rules_app, name="rules")
 app.add_typer(switch_app, name="switch")
 app.add_typer(bulk_app, name="bulk")
+app.command()(dial)
+app.add_typer(calls_app, name="call")
 app.add_typer(actors_app, name="actor")
 app.add_typer(approvals_app, name="approval")
 app.command()(backtest)

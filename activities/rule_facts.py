@@ -176,6 +176,9 @@ def _past(one: PastContact, now: datetime) -> Past:
 def _outcome(one: PastContact) -> tuple[str | None, bool | None]:
     """Return the result of a call or visit in the rules' words, and whether people really talked."""
     if one.channel in {Channel.CALL, Channel.VISIT}:
+        proven = _PROVEN_UNCONNECTED.get(one.error_code or "")
+        if proven is not None and one.party_reached in {None, Reached.NO_ONE}:
+            return proven, False
         if one.party_reached is None:
             return "unknown", None
         if one.party_reached == Reached.NO_ONE:

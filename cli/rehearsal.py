@@ -93,7 +93,8 @@ def _reached(operation: str, state: dict[str, Any]) -> int:
         case "messages.create":
             return sum(one["status"] == "delivered" for one in state["messages"] if one["direction"] == "outbound-api")
         case "calls.create":
-            return sum(one["status"] == "completed" for one in state["calls"])
+            own = (one for one in state["calls"] if one["direction"] == "outbound-api")
+            return sum(one["status"] == "completed" for one in own)
         case _:
             return sum("delivered" in one["events"] for one in state["emails"])
 

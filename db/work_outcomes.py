@@ -33,7 +33,8 @@ class Undialled:
 def dialled_attempt(connection: Connection, item: Item) -> str | None:
     """Return the attempt that the gate admitted for this item and whose outcome is still open."""
     return connection.exec_driver_sql(
-        "SELECT key FROM attempts WHERE item_key = %s AND status = 'dispatching' ORDER BY key LIMIT 1", (item.key,)
+        "SELECT key FROM attempts WHERE item_key = %s AND status IN ('dispatching', 'unknown') ORDER BY key LIMIT 1",
+        (item.key,),
     ).scalar_one_or_none()
 
 
@@ -41,7 +42,7 @@ def record_after_close(connection: Connection, item_key: str, message: _Outcome,
     """Record what came of an admitted attempt whose cases have all closed meanwhile; return its key, if there was one."""
     row = connection.exec_driver_sql(
         "UPDATE attempts SET status = %s, outcome = %s, party_reached = %s, duration_seconds = %s, sent_at = %s, "
-        "recorded_at = %s WHERE item_key = %s AND status = 'dispatching' RETURNING key, case_key, channel",
+        "recorded_at = %s WHERE item_key = %s AND status IN ('dispatching', 'unknown') RETURNING key, case_key, channel",
         (
             AttemptStatus.FAILED if message.party_reached is Reached.NO_ONE else AttemptStatus.ANSWERED,
             message.disposition,
@@ -177,9 +178,9 @@ class WorkOutcomes:
             "contact_point_key = coalesce(excluded.contact_point_key, attempts.contact_point_key), "
             "party_key = coalesce(attempts.party_key, excluded.party_key), "
             "admitted_at = coalesce(attempts.admitted_at, excluded.admitted_at), sent_at = excluded.sent_at, "
-            "recorded_at = excluded.recorded_at, provider = excluded.provider, outcome = excluded.outcome, "
-            "party_reached = excluded.party_reached, duration_seconds = excluded.duration_seconds "
-            "WHERE attempts.status IN ('deferred', 'dispatching')",
+            "recorded_at = excluded.recorded_at, provider = coalesce(attempts.provider, excluded.provider), outcome = excluded.outcome, "
+            "party_reached = excluded.party_reached, duration_seconds = greatest(attempts.duration_seconds, excluded.duration_seconds) "
+            "WHERE attempts.status IN ('deferred', 'dispatching', 'unknown')",
             {
                 "key": key,
                 "case": self.state.case_key,

@@ -126,7 +126,9 @@ def _lead(connection: Connection, key: str) -> str:
     open_cases = open_cases_of(connection, key)
     spoken_of = cases_spoken_of(connection, key) or ()
     own = connection.exec_driver_sql(
-        "SELECT case_key FROM attempts WHERE item_key = %s AND status = 'dispatching' ORDER BY key LIMIT 1", (key,)
+        "SELECT case_key FROM attempts WHERE item_key = %s AND status IN ('dispatching', 'unknown') "
+        "ORDER BY key LIMIT 1",
+        (key,),
     ).scalar_one_or_none()
     for one in (own, *spoken_of, *open_cases):
         if one in open_cases:

@@ -19,7 +19,8 @@ from activities.replying import name_lost
 from db.arrivals import Waiting, is_waiting, put_off, refuse, waiting
 from db.ledger import Posted
 from db.settings import read_clock
-from web import calls, money, opting_out, receipts, texts
+from web import bridges, calls, money, opting_out, receipts, texts
+from web.bridges import BridgeEvents
 from web.calls import CallEvents
 from web.counters import Counters
 from web.money import Money
@@ -55,6 +56,7 @@ class Applier:
         self._texts = texts_
         self._money = Money(engine, links)
         self._calls = call_events or CallEvents(engine)
+        self._bridges = BridgeEvents(engine)
         self._opt_outs = OptOuts(engine)
         self._counters = counters
         self._applied = applied
@@ -146,6 +148,8 @@ class Applier:
                     self._money.apply(row, clock)
                 case calls.NAME:
                     self._calls.apply(row, clock)
+                case bridges.NAME:
+                    self._bridges.apply(row, clock)
                 case opting_out.NAME:
                     self._opt_outs.apply(row, clock)
                 case _:

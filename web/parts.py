@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 
 from domain.clock import BusinessClock
 from web.applying import Applier
+from web.bridges import Bridges
 from web.calls import Calls
 from web.counters import Counters
 from web.intake import Intake
@@ -30,6 +31,7 @@ class Doors:
     payments: PaymentSignature | None = None
     unsubscribe_secret: SecretStr | None = None
     calls: Calls | None = None
+    bridges: Bridges | None = None
     posting: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(4, thread_name_prefix="posting"))
     """Threads that wait for locks while a payment system waits for its answer."""
     payment_patience: float = 2.0

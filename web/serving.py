@@ -8,24 +8,28 @@ import structlog
 import uvicorn
 from sqlalchemy import Engine
 
+from activities.dialling import Dialling
 from activities.judging import Judge
 from activities.providers.call_script import Scripts
 from activities.providers.errors import ErrorTable
 from activities.providers.identity import Identities
 from activities.providers.twiml import Dialogue
 from activities.replying import Replier
+from activities.rule_facts import Rules
 from activities.wording import Wording
 from db.engine import make_engine
 from db.settings import SANDBOX_SEED, get, read_clock
 from domain.clock import BusinessClock
 from runtime.channels import ERRORS, IDENTITY, public_url, sendgrid_settings, twilio_settings, voice_of
 from runtime.client import NotRunning, connect
+from runtime.desk import shipped_gate
 from runtime.endpoints import running_endpoints
 from runtime.work import TEMPLATES, parts_of
 from settings import Settings, SettingsError
 from web.app import create_app
 from web.applying import Applier
 from web.aside import Aside, BesideThreads, at_once
+from web.bridges import Bridges
 from web.calls import CallEvents, Calls
 from web.counters import Counters
 from web.delivering import Deliverer
@@ -116,11 +120,13 @@ def pay_links_of(settings: Settings) -> PayLinks | None:
 def doors_of(engine: Engine, settings: Settings, counters: Counters, applier: Applier) -> Doors:
     """Put the doors together from the settings; what is not set up stays shut. Raises SettingsError."""
     twilio, sendgrid = twilio_settings(settings), sendgrid_settings(settings)
-    calls = None
+    calls, bridges = None, None
     if twilio is not None and twilio.voice_from is not None:
         dialogue = Dialogue(Scripts(TEMPLATES, Wording(TEMPLATES).judge), public_url(settings))
         pay_links = pay_links_of(settings) is not None
         calls = Calls(engine, dialogue, Identities.load(IDENTITY), twilio.voice_from, pay_links=pay_links)
+        dialling = Dialling(engine, Judge(shipped_gate(), Rules()))
+        bridges = Bridges(engine, dialling, Identities.load(IDENTITY), twilio.voice_from, public_url(settings))
     try:
         key = None if sendgrid is None or sendgrid.webhook_key is None else SendGridSignature(sendgrid.webhook_key)
     except KeyUnusableError:
@@ -137,6 +143,7 @@ def doors_of(engine: Engine, settings: Settings, counters: Counters, applier: Ap
         payments=PaymentSignature(secrets) if secrets else None,
         unsubscribe_secret=None if sendgrid is None else sendgrid.unsubscribe_secret,
         calls=calls,
+        bridges=bridges,
     )
 
 

@@ -10,6 +10,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 
 from activities.providers.addresses import (
+    BRIDGE,
+    BRIDGE_STATUS,
     CALL_DIALOGUE,
     CALL_MACHINE,
     CALL_STATUS,
@@ -18,8 +20,9 @@ from activities.providers.addresses import (
 )
 from activities.providers.twiml import Heard
 from db.arrivals import Arrival
-from web import calls, receipts, texts
+from web import bridges, calls, receipts, texts
 from web.bodies import FORM_LIMIT, empty, read_body
+from web.bridges import Picked
 from web.intake import name_of
 from web.parts import Doors
 from web.signatures import Form
@@ -109,7 +112,49 @@ def router_of(doors: Doors) -> APIRouter:
             return Response(calls.HANG_UP, media_type=XML)
         return await _talk(doors, doors.calls, found)
 
+    _add_bridges(router, doors, entrance)
     return router
+
+
+def _add_bridges(router: APIRouter, doors: Doors, entrance: _Entrance) -> None:
+    """Add the doors of calls that agents make."""
+
+    @router.post(BRIDGE)
+    async def picked_up(request: Request) -> Response:
+        found = await entrance.signed(request, BRIDGE)
+        if found is None:
+            return empty(403)
+        if found.query.get("stage") == "after":
+            await doors.intake.keep([_of_bridge(found, found.query.get("about", ""), "after")])
+            return Response(calls.HANG_UP, media_type=XML)
+        sid = found.form.get("CallSid", "")
+        if doors.bridges is None or not found.attempt or not sid:
+            return Response(calls.HANG_UP, media_type=XML)
+        picked = Picked(found.attempt, found.query.get("by", ""), found.query.get("lease", ""), sid)
+        connect = doors.bridges.connect
+        twiml = await run_in_threadpool(lambda: connect(picked, doors.clock()))
+        return Response(twiml, media_type=XML)
+
+    @router.post(BRIDGE_STATUS)
+    async def bridge_status(request: Request) -> Response:
+        found = await entrance.signed(request, BRIDGE_STATUS)
+        if found is None:
+            return empty(403)
+        is_agent = found.query.get("leg") == "agent"
+        arrival = _of_bridge(found, "" if is_agent else found.attempt, "agent" if is_agent else "person")
+        if not await doors.intake.keep([arrival]):
+            doors.counters.add("repeated", door=BRIDGE_STATUS)
+        return empty(204)
+
+
+def _of_bridge(found: _Signed, attempt: str, leg: str) -> Arrival:
+    """Return what is said of one of the two lines; named by the line, and by what is said of it."""
+    form = found.form
+    said = form.get("RecordingSid") or form.get("DialCallStatus") or form.get("CallStatus", "")
+    sid = form.get("CallSid", "")
+    content = json.dumps({"attempt": attempt, "item": found.attempt if leg != "person" else "", "form": form})
+    name = name_of(f"{bridges.NAME}/{leg}/{sid}/{said}", b"" if sid and said else found.body)
+    return Arrival(SOURCE, name, bridges.NAME, content, datetime.now(UTC))
 
 
 async def _talk(doors: Doors, running: calls.Calls, found: _Signed) -> Response:

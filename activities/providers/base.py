@@ -162,6 +162,15 @@ def digest_of(text: str) -> str:
     return sha256(text.encode()).hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class Loan:
+    """An item that an agent has on loan: what their call carries with it, so that no other call is bridged."""
+
+    item_key: str
+    actor: str
+    lease_no: int
+
+
 class Provider(Protocol):
     """A way of reaching people. Raises ``AmbiguousSendError`` when it cannot know what happened."""
 

@@ -15,6 +15,8 @@ from twilio.base.exceptions import TwilioException, TwilioRestException, TwilioS
 from twilio.rest import Client
 
 from activities.providers.addresses import (
+    BRIDGE,
+    BRIDGE_STATUS,
     CALL_DIALOGUE,
     CALL_MACHINE,
     CALL_STATUS,
@@ -27,6 +29,7 @@ from activities.providers.base import (
     Accepted,
     AmbiguousSendError,
     Evidence,
+    Loan,
     LookUpError,
     NoEvidence,
     NotProcessed,
@@ -37,6 +40,7 @@ from activities.providers.base import (
 )
 from activities.providers.egress import NeverSentError, TwilioTransport
 from activities.providers.errors import ErrorTable, spread
+from activities.providers.twiml import LONGEST_TALK
 
 LONGEST_VALIDITY = 3600
 """Seconds. Twilio would hold a message for ten hours; the end of its hours is looked for one hour ahead."""
@@ -301,6 +305,27 @@ class TwilioVoice(_Twilio):
             ]
 
         return self._adopt(attempt_key, since, traces)
+
+    def ring(self, loan: Loan, agent_number: str) -> SendResult:
+        """Ring an agent; when they pick up, ``BRIDGE`` says whom to call. Raises AmbiguousSendError."""
+        settings, key = self._settings, loan.item_key
+        carried = {"by": loan.actor, "lease": str(loan.lease_no)}
+        return self._create(
+            lambda: self._account.calls.create(
+                to=agent_number,
+                from_=settings.voice_from or "",
+                url=address(settings.public_url, BRIDGE, key, **carried),
+                method="POST",
+                status_callback=with_retries(
+                    address(settings.public_url, BRIDGE_STATUS, key, leg="agent"), settings.callback_retries
+                ),
+                status_callback_event=["completed"],
+                status_callback_method="POST",
+                timeout=settings.ring_seconds,
+                time_limit=LONGEST_TALK + settings.ring_seconds,
+            ),
+            key,
+        )
 
     def withdraw(self, provider_id: str) -> bool:
         """Take back a call that does not ring yet; false when it is too late. Raises LookUpError when not known."""

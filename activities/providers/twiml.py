@@ -23,6 +23,7 @@ TRIES = 2
 KEY_SECONDS = 7
 CHECK_SECONDS = 12
 BRIDGE_SECONDS = 25
+LONGEST_TALK = 3600
 
 
 class Stage(StrEnum):
@@ -323,8 +324,29 @@ def dial_into(response: VoiceResponse, number: str, caller_id: str, action: str)
     dial.number(number)
 
 
-def bridge(number: str, caller_id: str, action: str) -> str:
-    """Return the TwiML that connects an agent who has just picked up with ``number`` (click to dial)."""
+def bridge(number: str, caller_id: str, action: str, *, status: str = "", record: bool = False) -> str:
+    """Return the TwiML that connects an agent who has just picked up with ``number`` (click to dial).
+
+    ``status`` is told what becomes of the line to the number. With ``record`` both sides are recorded from the answer.
+    """
     response = VoiceResponse()
-    dial_into(response, number, caller_id, action)
+    recording = {}
+    if record:
+        recording = {"record": "record-from-answer-dual"}
+        if status:
+            recording |= {"recording_status_callback": status, "recording_status_callback_method": "POST"}
+    dial = response.dial(
+        caller_id=caller_id,
+        timeout=BRIDGE_SECONDS,
+        action=action,
+        method="POST",
+        answer_on_bridge=True,
+        time_limit=LONGEST_TALK,
+        **recording,
+    )
+    told = {}
+    if status:
+        events = "initiated ringing answered completed"
+        told = {"status_callback": status, "status_callback_method": "POST", "status_callback_event": events}
+    dial.number(number, **told)
     return str(response)

@@ -6,7 +6,7 @@ a test can see what was told to whom and when.
 
 import xml.etree.ElementTree as ET
 from email.utils import format_datetime
-from urllib.parse import urljoin
+from urllib.parse import parse_qs, urljoin, urlsplit
 from uuid import uuid4
 
 from tests.fakes.state import Call, State, now
@@ -14,6 +14,7 @@ from tests.fakes.twilio_answers import Form
 from tests.fakes.twilio_api import Twilio
 
 MOST_REQUESTS = 30
+TALK_SECONDS = 42
 _EVENT_OF = {"initiated": "initiated", "ringing": "ringing", "in-progress": "answered"}
 
 
@@ -89,15 +90,41 @@ class Conversation:
                 case "Redirect":
                     return urljoin(url, (verb.text or "").strip()), []
                 case "Dial":
-                    number = "".join(verb.itertext()).strip()
-                    self._call.transcript.append({"dialled": number})
+                    more = self._dial(verb)
                     if verb.get("action") is not None:
-                        return urljoin(url, verb.get("action") or ""), [("DialCallStatus", self._call.person.dial)]
+                        return urljoin(url, verb.get("action") or ""), more
                 case "Hangup" | "Reject":
                     raise HungUpError
                 case _:
                     pass
         return None
+
+    def _dial(self, verb: ET.Element) -> Form:
+        """Dial a number and tell whoever asked what becomes of that line; return what the action is told."""
+        number, status = "".join(verb.itertext()).strip(), self._call.person.dial
+        self._call.transcript.append({"dialled": number})
+        noun = verb.find("Number")
+        callback = None if noun is None else noun.get("statusCallback")
+        if callback is None or noun is None:
+            return [("DialCallStatus", status)]
+        events = tuple((noun.get("statusCallbackEvent") or "completed").split())
+        attempt = parse_qs(urlsplit(callback).query).get("attempt", [""])[0]
+        other = self._twilio.dial(self._call, number, callback, events, attempt)
+        leg = Conversation(self._twilio, other)
+        for one in ("initiated", "ringing", *(("in-progress",) if status == "completed" else ())):
+            other.status = "ringing" if one == "initiated" else one
+            leg._tell(one)
+        if status == "completed":
+            other.started = now()
+            self._call.transcript.append({"talked": number})
+        other.seconds = TALK_SECONDS if status == "completed" else 0
+        other.status, other.ended = status, now()
+        leg._tell(status, [("CallDuration", str(other.seconds))])
+        more = [("DialCallStatus", status), ("DialCallSid", other.sid), ("DialCallDuration", str(other.seconds))]
+        if verb.get("record") and verb.get("recordingStatusCallback") and status == "completed":
+            told = [*self._form(), ("RecordingSid", self._state.name("RE")), ("RecordingStatus", "completed")]
+            self._twilio.call_back(self._call.sid, verb.get("recordingStatusCallback"), told)
+        return more
 
     def _hear(self, verbs: list[ET.Element] | ET.Element) -> None:
         for verb in verbs:
@@ -175,5 +202,6 @@ class Conversation:
             ("To", call.to),
             ("CallStatus", call.status),
             ("ApiVersion", "2010-04-01"),
-            ("Direction", "outbound-api"),
+            ("Direction", "outbound-api" if call.parent is None else "outbound-dial"),
+            *([] if call.parent is None else [("ParentCallSid", call.parent)]),
         ]

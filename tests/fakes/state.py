@@ -97,6 +97,8 @@ class Call:
     redirect: str | None = None
     transcript: list[dict[str, str]] = field(default_factory=list)
     sequence: int = 0
+    parent: str | None = None
+    """The call whose ``Dial`` made this one."""
 
 
 @dataclass

@@ -219,6 +219,29 @@ class Twilio:
             state.processed_of[call.attempt] += 1
         return as_json(201, self.call_view(call)), call
 
+    def dial(self, parent: Call, number: str, callback: str | None, events: tuple[str, ...], attempt: str) -> Call:
+        """Make the second line of a call that dials a number."""
+        call = Call(
+            sid=self.state.name("CA"),
+            to=number,
+            sender=parent.sender,
+            url="",
+            status="queued",
+            callback=callback,
+            events=events,
+            detection=None,
+            machine_callback=None,
+            attempt=attempt,
+            created=now(),
+            person=parent.person,
+            parent=parent.sid,
+        )
+        with self.state.lock:
+            self.state.calls[call.sid] = call
+            self.state.counters["calls.dialled"] += 1
+            self.state.processed_of[attempt] += 1
+        return call
+
     def call_view(self, call: Call) -> dict[str, Any]:
         """Return a call as Twilio shows it."""
         account = self.state.config.account_sid
@@ -231,14 +254,14 @@ class Twilio:
             "caller_name": None,
             "date_created": stamp(call.created),
             "date_updated": stamp(call.ended or call.created),
-            "direction": "outbound-api",
+            "direction": "outbound-api" if call.parent is None else "outbound-dial",
             "duration": str(call.seconds) if call.ended is not None else None,
             "end_time": stamp(call.ended),
             "forwarded_from": None,
             "from": call.sender,
             "from_formatted": call.sender,
             "group_sid": None,
-            "parent_call_sid": None,
+            "parent_call_sid": call.parent,
             "phone_number_sid": None,
             "price": None,
             "price_unit": "USD",

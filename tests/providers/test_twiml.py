@@ -217,7 +217,12 @@ def test_an_agent_is_bridged_and_a_missed_one_becomes_a_call_back() -> None:
     assert "".join(dial.itertext()).strip() == "+13125550020"
     for status, events in (("completed", ()), ("no-answer", (CallEvent.CALL_BACK,)), ("", (CallEvent.CALL_BACK,))):
         assert DIALOGUE.turn(KEY, FACTS, Heard(stage=Stage.BRIDGED, dial_status=status)).events == events
-    assert "+13125550100" in bridge("+13125550100", "+13125550002", f"{PUBLIC}/x")
+    plain = bridge("+13125550100", "+13125550002", f"{PUBLIC}/x")
+    assert "+13125550100" in plain
+    assert "record" not in plain
+    recorded = bridge("+13125550100", "+13125550002", f"{PUBLIC}/x", status=f"{PUBLIC}/y", record=True)
+    assert 'record="record-from-answer-dual"' in recorded
+    assert f'recordingStatusCallback="{PUBLIC}/y"' in recorded
 
 
 def test_a_wrong_answer_may_be_mended_once() -> None:

@@ -15,6 +15,7 @@ import uvicorn
 from pydantic import SecretStr
 from sqlalchemy import Engine
 
+from activities.dialling import Dialling
 from activities.judging import Judge
 from activities.providers.call_script import Scripts
 from activities.providers.errors import ErrorTable
@@ -31,6 +32,7 @@ from tests.fakes.signing import EventKey, twilio_signature
 from web.app import create_app
 from web.applying import Applier
 from web.aside import Aside, at_once
+from web.bridges import Bridges
 from web.calls import CallEvents, Calls
 from web.counters import Counters
 from web.intake import Intake
@@ -168,6 +170,7 @@ def open_house(
     webhook_key: str = KEY.public,
     identities: Identities | None = None,
     aside: Aside = at_once,
+    dialling: Dialling | None = None,
 ) -> Iterator[House]:
     """Run the doors on a free port. ``public`` ``None``: the local address is the public one."""
     plug = socket.create_server(("127.0.0.1", 0), backlog=512)
@@ -199,6 +202,7 @@ def open_house(
         sendgrid=SendGridSignature(webhook_key),
         payments=PaymentSignature([SecretStr(SECRET.decode())]),
         unsubscribe_secret=SecretStr("seal"),
+        bridges=None if dialling is None else Bridges(engine, dialling, identities, "+13125550002", address),
         calls=Calls(engine, Dialogue(Scripts(TEMPLATES), address), identities, "+13125550002", pay_links=True),
     )
     options = uvicorn.Config(
