@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
-from db.together import Reading, read_together
 from sqlalchemy import Connection
 
 from activities.rule_facts import Intent, Rules, facts_for
@@ -19,6 +18,7 @@ from db.facts import AccountReading, facts_of, facts_values, reach_of
 from db.person_record import RECORD, PersonRecord, record_from, record_values
 from db.record import append_event
 from db.state_reading import read_active
+from db.together import Reading, read_together
 from db.work import Order, place
 from domain.calendar import local_date, start_of_day
 from domain.codes import CONTACT_POINT_KIND, Channel, TaskKind, Verdict

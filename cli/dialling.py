@@ -8,7 +8,7 @@ import typer
 from sqlalchemy import Engine
 
 from cli.acting import As, acting, business_now
-from cli.operations import AsJson, _key_of, with_engine
+from cli.operations import AsJson, key_of, with_engine
 from cli.say import UserError, out, plainly, print_json
 from db.settings import read_clock
 from db.signals import tell
@@ -92,7 +92,7 @@ def record(
             parse_message("record_call_outcome", body)
         except RefusedMessageError as error:
             raise UserError(f"call record: {error}") from None
-        case_key = _key_of(engine, key)
+        case_key = key_of(engine, key)
         with engine.begin() as connection:
             closed = connection.exec_driver_sql("SELECT status = 'closed' FROM cases WHERE key = %s", (case_key,))
             if closed.scalar_one():
