@@ -20,6 +20,7 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python starter.py strategy check policies/strategies/*.yaml
+	$(BIN)/python starter.py dispositions check
 	$(BIN)/python starter.py templates check
 	$(BIN)/python starter.py rules list --json > /dev/null
 

@@ -10,6 +10,7 @@ from cli.approvals import app as approvals_app
 from cli.backtest import backtest
 from cli.bulk import app as bulk_app
 from cli.dialling import calls_app, dial
+from cli.dispositions import app as dispositions_app
 from cli.explain import explain
 from cli.moving import adopt, forecast
 from cli.operations import cases_app, import_lender_files, open_overdue, signal
@@ -43,6 +44,7 @@ app.add_typer(bulk_app, name="bulk")
 app.command()(dial)
 app.add_typer(calls_app, name="call")
 app.add_typer(actors_app, name="actor")
+app.add_typer(dispositions_app, name="dispositions")
 app.add_typer(approvals_app, name="approval")
 app.command()(backtest)
 

@@ -15,6 +15,7 @@ from temporalio import activity
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.catalogue import shipped
 from activities.checkpoints import Checkpoint, Place, pass_by
 from activities.instant import Stopwatch
 from activities.judging import Judge, Matter, hand_to_person
@@ -26,6 +27,7 @@ from db.engine import reading
 from db.facts import AccountReading, read_account, read_facts
 from db.inbound import Recorder, told_by
 from db.locks import lock_contact, lock_persons
+from db.outcomes import cases_told
 from db.record import append_event
 from db.state_events import concern_of
 from db.strategies import StrategyBook
@@ -50,12 +52,18 @@ from domain.case import (
 )
 from domain.codes import CONTACT_POINT_KIND, AttemptStatus, TaskKind, Verdict
 from domain.decide import LAST_REASONS, apply, item_expiry
+from domain.dispositions import Catalogue
 from domain.messages import Received
 from domain.outlook import outlook
+from domain.state_events import Told
+from domain.state_messages import STATE_MESSAGES
 from domain.stops import barred
 from domain.strategy import Period, Step, Strategy
 
 _WORKED = frozenset({"record_call_outcome", "record_visit_outcome"})
+CORRECTION = "correct_outcome"
+_OUTCOMES = _WORKED | {CORRECTION}
+_TELLING = _OUTCOMES | frozenset(STATE_MESSAGES)
 _DAY, _HOUR = Period(count=1, unit="day"), Period(count=1, unit="hour")
 
 
@@ -102,8 +110,10 @@ class CaseActivities:
         planner: TaskPlanner | None = None,
         *,
         checkpoint: Checkpoint = pass_by,
+        catalogue: Catalogue | None = None,
     ) -> None:
         self._engine = engine
+        self._catalogue = catalogue or shipped()
         self._judge = judge
         self._client = client
         self._planner = planner
@@ -135,6 +145,7 @@ class CaseActivities:
                 debtor_key=reading.debtor_key,
                 batch=batch,
                 seq=max(state.seq, state.item.seq if state.item is not None else 0),
+                catalogue=self._catalogue,
             )
             outcomes: list[Outcome] = []
             for message in request.messages:
@@ -174,16 +185,18 @@ class CaseActivities:
         accounts, points = {state.account_key}, set[str]()
         for message in messages:
             item = message.body.get("work_item") if message.name in _WORKED else None
-            told = told_by(message, state.account_key)
-            if told is None and item is None:
+            if item is None and message.name not in _TELLING:
                 continue
             with reading(self._engine) as connection:
                 if item is not None:
                     accounts.update(work.accounts_of(connection, str(item)))
-                if told is not None:
+                for told in told_by(connection, message, state, self._catalogue):
                     concern = concern_of(connection, told)
                     accounts.update(concern.accounts)
                     points.update(concern.points)
+            point = message.body.get("contact_point") if message.name in _OUTCOMES else None
+            if isinstance(point, str):
+                points.add(point)
         return sorted(accounts), sorted(points)
 
     async def _tell_others(self, request: RecordRequest) -> None:
@@ -197,6 +210,8 @@ class CaseActivities:
     async def _pass_on_work(self, state: CaseState, message: Received) -> None:
         """Pass the outcome of a shared item on to its other cases."""
         item_key = message.body.get("work_item")
+        if message.name == CORRECTION:
+            await self._pass_on_correction(state, message)
         if message.name not in _WORKED or not isinstance(item_key, str):
             return
         with reading(self._engine) as connection:
@@ -211,11 +226,26 @@ class CaseActivities:
             body = {**message.body, "event_id": event_id, "at": message.at.isoformat()}
             await self._pass_on(f"case/{case.case_key}", message.name, body)
 
+    async def _pass_on_correction(self, state: CaseState, message: Received) -> None:
+        """Pass the correction of an outcome on to the cases that the outcome was passed on to."""
+        with reading(self._engine) as connection:
+            told = cases_told(connection, str(message.body["corrects"]), state.case_key)
+        for case_key in told:
+            event_id = f"{message.event_id}{FAN_OUT}{case_key}"
+            body = {**message.body, "event_id": event_id, "at": message.at.isoformat()}
+            await self._pass_on(f"case/{case_key}", message.name, body)
+
     async def _pass_on_event(self, state: CaseState, message: Received) -> None:
         """Tell the other cases that a state event concerns: the ledger has it, they must only read it again."""
-        told = told_by(message, state.account_key)
-        if told is None or not told.moves_the_ladder:
+        if message.name not in _TELLING:
             return
+        with reading(self._engine) as connection:
+            all_told = told_by(connection, message, state, self._catalogue)
+        for told in all_told:
+            if told.moves_the_ladder:
+                await self._pass_on_told(state, message, told)
+
+    async def _pass_on_told(self, state: CaseState, message: Received, told: Told) -> None:
         with reading(self._engine) as connection:
             concern = concern_of(connection, told)
         digest = hashlib.sha256(f"{told.kind}/{told.event_id}".encode()).hexdigest()[:32]

@@ -16,12 +16,14 @@ from sqlalchemy import Engine
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.catalogue import shipped
 from activities.telling import tell_untold
 from cli.acting import As, acting
 from cli.say import MISTAKES_SHOWN, UserError, err, out, plainly, print_json
 from db.engine import make_engine
 from db.inbound import refusal_of_sender
 from db.intake import Imported, Kind, Order, import_files, untold_cases
+from db.work_outcomes import refusal_of_outcome
 from domain.calendar import start_of_day
 from domain.messages import MESSAGES, RefusedMessageError, parse_message
 from domain.money import parse_amount
@@ -321,8 +323,8 @@ def history(key: Annotated[str, typer.Argument(help="Ours or the lender's.")], a
     out.print(_table(("no", "at", "what", "details", "hash"), [(*row[:4], row[4][:12]) for row in rows]))
 
 
-def _sign(engine: Engine, name: str, body: dict[str, Any], by: str | None) -> None:
-    """Write who acts into a message, and check that they may send it.
+def _sign(engine: Engine, name: str, body: dict[str, Any], by: str | None, case_key: str) -> None:
+    """Write who acts into a message, and check that they may send it and that its outcome is one.
 
     Once somebody is registered, a message names whoever sends it and nobody else.
     """
@@ -330,7 +332,10 @@ def _sign(engine: Engine, name: str, body: dict[str, Any], by: str | None) -> No
     if who != SYSTEM and body.setdefault("actor", who.actor) != who.actor:
         raise UserError(f"--data: actor is not {who.actor}, who acts; leave it out")
     with engine.connect() as connection:
-        reason = refusal_of_sender(connection, parse_message(name, body))
+        message = parse_message(name, body)
+        reason = refusal_of_sender(connection, message, case_key) or refusal_of_outcome(
+            connection, message, case_key, shipped()
+        )
     if reason is not None:
         raise UserError(f"{name}: {reason}")
 
@@ -363,8 +368,9 @@ def signal(
         raise UserError(f"--data: {error}; docs/messages.md has an example of {name}") from None
 
     def address(engine: Engine) -> str:
-        _sign(engine, name, body, by)
-        return key_of(engine, key)
+        case_key = key_of(engine, key)
+        _sign(engine, name, body, by, case_key)
+        return case_key
 
     case_key = with_engine(address)
 

@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from activities.catalogue import shipped
 from activities.wording import FALLBACK_LANGUAGE
 from cli.say import TEMPLATES, UserError, err, load_strategy, out, plainly, print_json
 from domain.calendar import known_zone, local_date, local_time, start_of_day
-from domain.codes import Purpose
+from domain.codes import Channel, Purpose
 from domain.schedule import Anchors, step_due
 from domain.strategy import Strategy, Test
 from domain.strategy_file import Mistake, StrategyError, digest, read_places
@@ -55,7 +56,8 @@ def examine(path: Path) -> tuple[list[Mistake], Strategy | None]:
         return error.mistakes, None
     places = read_places(path.read_text(encoding="utf-8"))
     known = frozenset(file.name.removesuffix(".j2") for file in (TEMPLATES / FALLBACK_LANGUAGE).glob("*.j2"))
-    return lint(strategy, places=places, templates=known), strategy
+    outcomes = {str(by): shipped().known(by) for by in (Channel.CALL, Channel.VISIT)}
+    return lint(strategy, places=places, templates=known, outcomes=outcomes), strategy
 
 
 @app.command()

@@ -15,20 +15,25 @@ from sqlalchemy import Connection
 
 from db.actors import ActorError, acting_in_message
 from db.bulk import EVENT as BULK_EVENT
+from db.consequences import told_by as told_by_outcome
+from db.consequences import undone_by
 from db.holds import HoldOrder, hold_case, release_holds
 from db.ledger import post_payment, reverse_payment
+from db.outcomes import read_outcome
 from db.record import append_event
 from db.state_events import record_state_event
-from db.work_outcomes import Undialled, WorkOutcomes, told_of
+from db.work_outcomes import Undialled, WorkOutcomes, refusal_of_outcome
 from domain.calendar import local_date
 from domain.case import Adopted, CaseState, Happened, Outcome, Reported, Skipped
 from domain.codes import AttemptStatus, CloseReason, HoldReason
+from domain.dispositions import Catalogue
 from domain.message import Message
 from domain.message_acts import act_of, why_not
 from domain.messages import (
     AdoptStrategy,
     AttemptUpdated,
     CloseCase,
+    CorrectOutcome,
     Pause,
     PlaceHold,
     Received,
@@ -41,6 +46,7 @@ from domain.messages import (
     Resume,
     ReversePayment,
     SkipStep,
+    WorkOutcome,
     parse_message,
 )
 from domain.record import canonical
@@ -61,12 +67,13 @@ class Recorder:
     debtor_key: str
     batch: str
     seq: int
+    catalogue: Catalogue
     refused: list[Refusal] = field(default_factory=list)
     """Messages whose sender may not send them; each is kept, and the case says so."""
     _work: WorkOutcomes = field(init=False)
 
     def __post_init__(self) -> None:
-        self._work = WorkOutcomes(self.connection, self.state, self.debtor_key, self.seq, self._tell)
+        self._work = WorkOutcomes(self.connection, self.state, self.debtor_key, self.seq, self._tell, self.catalogue)
 
     @property
     def undialled(self) -> list[Undialled]:
@@ -81,7 +88,9 @@ class Recorder:
         if received.refusal is not None:
             return []
         message = parse_message(received.name, received.body)
-        reason = refusal_of_sender(self.connection, message)
+        reason = refusal_of_sender(self.connection, message, self.state.case_key)
+        if reason is None:
+            reason = refusal_of_outcome(self.connection, message, self.state.case_key, self.catalogue)
         if reason is not None:
             return self._refuse(received, message, reason)
         outcomes = self._apply(message, received.at)
@@ -149,6 +158,7 @@ class Recorder:
             ReversePayment: self._reversal,
             RecordCallOutcome: self._work.worked,
             RecordVisitOutcome: self._work.worked,
+            CorrectOutcome: self._work.correct,
             RecordLegalUpdate: self._work.legal_update,
             Pause: self._pause,
             Resume: self._resume,
@@ -307,8 +317,8 @@ class Recorder:
         return local_date(at, self.state.facts.zone or "UTC")
 
 
-def refusal_of_sender(connection: Connection, message: Message) -> str | None:
-    """Return why who sent a message may not; ``None`` if they may."""
+def refusal_of_sender(connection: Connection, message: Message, case_key: str) -> str | None:
+    """Return why who sent a message to a case may not; ``None`` if they may."""
     try:
         acting = acting_in_message(connection, message.actor)
     except ActorError:
@@ -328,16 +338,29 @@ def refusal_of_sender(connection: Connection, message: Message) -> str | None:
         )
         return found.scalar_one_or_none()
 
-    return why_not(acting, act_of(message, hold_reason=hold_reason, event_kind=event_kind))
+    def recorded_by(event_id: str) -> str | None:
+        row = read_outcome(connection, case_key, event_id)
+        return None if row is None else row.actor
+
+    return why_not(acting, act_of(message, hold_reason=hold_reason, event_kind=event_kind, recorded_by=recorded_by))
 
 
-def told_by(received: Received, account_key: str) -> Told | None:
-    """Return the state event that a message tells, whether it is one or the outcome of a call or a visit."""
+def told_by(connection: Connection, received: Received, state: CaseState, catalogue: Catalogue) -> list[Told]:
+    """Return the state events that a message tells or ends, be it one, an outcome of work, or the correction of one."""
     if received.refusal is not None:
-        return None
+        return []
     message = parse_message(received.name, received.body)
     if isinstance(message, StateEvent):
-        return message.told(account_key, received.at)
-    if isinstance(message, RecordCallOutcome | RecordVisitOutcome):
-        return told_of(message, account_key, received.at)
-    return None
+        return [message.told(state.account_key, received.at)]
+    if not isinstance(message, WorkOutcome):
+        return []
+    ended: list[Told] = []
+    if isinstance(message, CorrectOutcome):
+        was = read_outcome(connection, state.case_key, message.corrects)
+        if was is None:
+            return []
+        message = message.model_copy(update={"contact_point": message.contact_point or was.contact_point_key})
+        ended = undone_by(was.followed, message, state.account_key, received.at)
+    row = catalogue.by_code.get(message.disposition)
+    told = None if row is None else told_by_outcome(row, message, state.account_key, received.at)
+    return ended if told is None else [*ended, told]

@@ -40,6 +40,7 @@ from domain.codes import (
     Origin,
     PartyRole,
     Purpose,
+    Reached,
     TaskKind,
     Verdict,
 )
@@ -616,6 +617,41 @@ work_item_cases = Table(
     _text("attempt_key", null=True),
     UniqueConstraint("item_key", "case_key"),
 )
+
+catalogues = Table(
+    "catalogues",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("body", JSONB, nullable=False),
+    _at("registered_at"),
+)
+"""Every catalogue of outcomes that judged one, as it was."""
+
+outcomes = Table(
+    "outcomes",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    _ref("case_key", "cases.key"),
+    _text("event_id"),
+    _text("corrects", null=True),
+    _at("at"),
+    _text("channel"),
+    _text("disposition"),
+    _text("party_reached"),
+    Column("effective", Boolean, nullable=False),
+    _text("actor"),
+    _ref("attempt_key", "attempts.key", null=True, index=True),
+    _ref("item_key", "work_items.key", null=True),
+    _ref("contact_point_key", "contact_points.key", null=True),
+    _ref("catalogue", "catalogues.digest"),
+    Column("followed", JSONB, nullable=False, server_default="[]"),
+    UniqueConstraint("case_key", "event_id"),
+    UniqueConstraint("case_key", "corrects"),
+    _one_of("party_reached", Reached),
+)
+"""What came of calls and visits, append-only. ``corrects`` names the event that this one says was wrong; the last of
+such a chain is in force. ``followed``: what was done because of it, so that a correction can undo it."""
 
 arrangements = Table(
     "arrangements",

@@ -2,21 +2,23 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import Connection
 
-from db.holds import HoldOrder, hold_case
+from db.consequences import FAN_OUT, Consequences
+from db.outcomes import OutcomeRow, add_outcome, is_corrected, read_outcome, still_said
 from db.record import append_event, append_events
 from db.work import Item, read_item, settle
-from domain.calendar import start_of_day
-from domain.case import CaseState, Happened, Outcome, Worked
-from domain.codes import AttemptStatus, Channel, HoldReason, Reached
-from domain.messages import RecordCallOutcome, RecordLegalUpdate, RecordVisitOutcome
-from domain.state_events import Told, told_by_outcome
+from domain.calendar import add_period
+from domain.case import CaseState, Corrected, Happened, Outcome, Worked
+from domain.codes import AttemptStatus, Channel, Reached
+from domain.dispositions import Catalogue, Disposition
+from domain.message import Message
+from domain.messages import CorrectOutcome, RecordCallOutcome, RecordLegalUpdate, RecordVisitOutcome, WorkOutcome
+from domain.state_events import Told
 
-FAN_OUT = "#to/"
-_BAD_POINT = frozenset({"invalid_number", "moved"})
+__all__ = ["FAN_OUT"]
 _Outcome = RecordCallOutcome | RecordVisitOutcome
 
 
@@ -93,29 +95,132 @@ class WorkOutcomes:
     seq: int
     tell: Callable[[Told], None]
     """Records the state event that an outcome tells."""
+    catalogue: Catalogue
     undialled: list[Undialled] = field(default_factory=list)
 
     def worked(self, message: _Outcome, at: datetime) -> list[Outcome]:
         """Record a call or a visit."""
-        channel = Channel.CALL if isinstance(message, RecordCallOutcome) else Channel.VISIT
+        row, channel = self.catalogue.by_code[message.disposition], _channel_of(message)
         item = None if message.work_item is None else read_item(self.connection, message.work_item)
         seq, is_first = self._settle(item, message, channel, at)
-        if is_first:
-            self._attempt_of_work(item, message, channel, seq, at)
-        self._consequences(message, at)
-        callback = message.callback_at if isinstance(message, RecordCallOutcome) else None
-        return [
-            Worked(
-                item=None if item is None else item.key,
-                step=self._step_of(item),
-                seq=seq,
-                channel=channel,
-                disposition=message.disposition,
-                right_party=message.party_reached is Reached.RIGHT_PARTY,
+        attempt = self._attempt_of_work(item, message, channel, seq, at) if is_first else None
+        followed = self._consequences.follow(row, message, at)
+        add_outcome(
+            self.connection,
+            OutcomeRow(
+                case_key=self.state.case_key,
+                event_id=message.event_id,
+                corrects=None,
                 at=at,
-                not_before=callback,
-            )
-        ]
+                channel=channel,
+                disposition=row.code,
+                party_reached=message.party_reached,
+                actor=message.actor,
+                attempt_key=attempt,
+                item_key=None if item is None else item.key,
+                contact_point_key=message.contact_point,
+                followed=followed,
+            ),
+            self.catalogue,
+        )
+        worked = self._worked(row, message, at, channel)
+        worked = worked.model_copy(
+            update={"item": None if item is None else item.key, "step": self._step_of(item), "seq": seq}
+        )
+        return [worked, *self._happened(row, at)]
+
+    def correct(self, message: CorrectOutcome, at: datetime) -> list[Outcome]:
+        """Record that an outcome was wrong: undo what followed from it, and let follow what it was."""
+        was = read_outcome(self.connection, self.state.case_key, message.corrects)
+        if was is None:
+            return []
+        said = still_said(self.connection, was)
+        row, channel = self.catalogue.by_code[message.disposition], Channel(was.channel)
+        told_again = message.contact_point or was.contact_point_key
+        message = message.model_copy(update={"contact_point": told_again})
+        self._consequences.undo(was.followed, message, at)
+        followed = self._consequences.follow(row, message, at)
+        step, try_no = self._correct_attempt(was, message)
+        add_outcome(
+            self.connection,
+            OutcomeRow(
+                case_key=was.case_key,
+                event_id=message.event_id,
+                corrects=was.event_id,
+                at=at,
+                channel=channel,
+                disposition=row.code,
+                party_reached=message.party_reached,
+                actor=message.actor,
+                attempt_key=was.attempt_key,
+                item_key=was.item_key,
+                contact_point_key=told_again,
+                followed=followed,
+            ),
+            self.catalogue,
+        )
+        body = {
+            "corrects": was.event_id,
+            "attempt": was.attempt_key,
+            "was": was.disposition,
+            "disposition": row.code,
+            "party_reached": message.party_reached,
+            "actor": message.actor,
+        }
+        append_event(self.connection, self.state.case_key, "corrected", at, body)
+        now = self._worked(row, message, at, channel).model_copy(update={"step": step, "item": was.item_key})
+        corrected = Corrected(
+            was=was.disposition,
+            was_right_party=was.party_reached == Reached.RIGHT_PARTY,
+            still_said=said,
+            was_at=was.at,
+            try_no=try_no,
+            now=now,
+        )
+        return [corrected, *self._happened(row, at)]
+
+    @property
+    def _consequences(self) -> Consequences:
+        return Consequences(self.connection, self.state, self.debtor_key, self.tell)
+
+    def _worked(self, row: Disposition, message: WorkOutcome, at: datetime, channel: Channel) -> Worked:
+        """Return what the catalogue makes of an outcome, for the ladder."""
+        callback = getattr(message, "callback_at", None) if row.callback else None
+        again_at = callback
+        if row.retry_after is not None:
+            again_at = add_period(at, row.retry_after, self.state.facts.zone or "UTC", self.state.facts.region)
+        return Worked(
+            item=None,
+            step=None,
+            seq=self.state.seq,
+            channel=channel,
+            disposition=row.code,
+            right_party=message.party_reached is Reached.RIGHT_PARTY,
+            at=at,
+            not_before=callback,
+            leaves=row.step == "next",
+            again_at=again_at,
+            appointed=callback is not None,
+            closing=row.close,
+        )
+
+    @staticmethod
+    def _happened(row: Disposition, at: datetime) -> list[Outcome]:
+        return [] if row.happened is None else [Happened(event=row.happened, at=at)]
+
+    def _correct_attempt(self, was: OutcomeRow, message: WorkOutcome) -> tuple[str | None, int]:
+        """Let the list of attempts show what it was; return the step and the try it belongs to."""
+        row = self.connection.exec_driver_sql(
+            "UPDATE attempts SET outcome = %s, party_reached = %s, status = %s "
+            "WHERE key = %s AND status IN ('failed', 'answered') RETURNING step, try_no",
+            (
+                message.disposition,
+                message.party_reached,
+                AttemptStatus.FAILED if message.party_reached is Reached.NO_ONE else AttemptStatus.ANSWERED,
+                was.attempt_key,
+            ),
+        ).one_or_none()
+        return (None, 1) if row is None else (row.step, row.try_no)
 
     def _settle(
         self,
@@ -160,8 +265,8 @@ class WorkOutcomes:
         channel: Channel,
         seq: int,
         at: datetime,
-    ) -> None:
-        """Write the attempt that a person made, about every account of the item."""
+    ) -> str:
+        """Write the attempt that a person made, about every account of the item; return its key."""
         cases = () if item is None else item.cases
         dialled = None if item is None else dialled_attempt(self.connection, item)
         key = dialled or self.state.attempt_key(seq)
@@ -212,34 +317,11 @@ class WorkOutcomes:
             "disposition": message.disposition,
             "party_reached": message.party_reached,
             "item": None if item is None else item.key,
+            "catalogue": self.catalogue.digest[:12],
             "actor": message.actor,
         }
         append_events(self.connection, "worked", at, [(case_key, body) for case_key in sorted(concerned)])
-
-    def _consequences(self, message: _Outcome, at: datetime) -> None:
-        """Apply the holds, state events and contact points that follow from an outcome by themselves."""
-        if message.disposition == "promise" and message.promised_on is not None:
-            until = start_of_day(message.promised_on + timedelta(days=1), self.state.facts.zone or "UTC")
-            self._hold(HoldReason.PROMISE, message, at, until)
-        told = told_of(message, self.state.account_key, at)
-        if told is not None:
-            self.tell(told)
-        if message.disposition in _BAD_POINT and message.contact_point is not None:
-            self.connection.exec_driver_sql(
-                "UPDATE contact_points SET state = 'invalid' WHERE key = %s", (message.contact_point,)
-            )
-
-    def _hold(self, reason: HoldReason, message: _Outcome, at: datetime, until: datetime) -> None:
-        order = HoldOrder(
-            account_key=self.state.account_key,
-            debtor_key=self.debtor_key,
-            reason=reason,
-            from_at=at,
-            event_id=f"{self.state.case_key}#{message.event_id}/{reason}",
-            until_at=until,
-            placed_by=message.actor,
-        )
-        hold_case(self.connection, self.state.case_key, order)
+        return key
 
     def legal_update(self, message: RecordLegalUpdate, at: datetime) -> list[Outcome]:
         """Record a stage of legal action."""
@@ -269,13 +351,19 @@ class WorkOutcomes:
         ]
 
 
-def told_of(message: _Outcome, account_key: str, at: datetime) -> Told | None:
-    """Return the state event that an outcome tells, if any: the same for all cases that hear of one outcome."""
-    return told_by_outcome(
-        message.disposition,
-        event_id=message.event_id.partition(FAN_OUT)[0],
-        at=at,
-        account_key=account_key,
-        actor=message.actor,
-        contact_point=message.contact_point,
-    )
+def refusal_of_outcome(connection: Connection, message: Message, case_key: str, catalogue: Catalogue) -> str | None:
+    """Return why an outcome is refused: it is unknown, contradicts itself, or corrects what is not there."""
+    if not isinstance(message, WorkOutcome):
+        return None
+    if not isinstance(message, CorrectOutcome):
+        return catalogue.why_not(message, _channel_of(message))
+    was = read_outcome(connection, case_key, message.corrects)
+    if was is None:
+        return "corrects: this case has no outcome of a call or visit with this event_id"
+    if is_corrected(connection, was):
+        return "corrects: was corrected already; name the event_id of the correction"
+    return catalogue.why_not(message, Channel(was.channel))
+
+
+def _channel_of(message: WorkOutcome) -> Channel:
+    return Channel.VISIT if isinstance(message, RecordVisitOutcome) else Channel.CALL

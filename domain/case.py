@@ -63,6 +63,10 @@ class Cursor(BaseModel):
     open_seq: int | None = None
     """The attempt that was deferred or must be sent again, taken up under its own key."""
     last_step: str | None = None
+    again_at: AwareDatetime | None = None
+    """When the outcome of the last try says the next one is; only beside ``tried_at``."""
+    appointed: bool = False
+    """``again_at`` was agreed with the debtor."""
 
 
 class CaseState(BaseModel):
@@ -278,6 +282,26 @@ class Worked(BaseModel):
     """Whether it counts as a contact attempt."""
     at: AwareDatetime
     not_before: AwareDatetime | None = None
+    leaves: bool = False
+    """Further tries of the step are spared, unless the strategy says where the outcome leads."""
+    again_at: AwareDatetime | None = None
+    """When the step is tried again, in place of its own pause."""
+    appointed: bool = False
+    """``again_at`` was agreed with the debtor: it is kept, whatever tries are left."""
+    closing: CloseReason | None = None
+
+
+class Corrected(BaseModel):
+    """An outcome was recorded wrongly. ``now`` is what it was; ``try_no`` the try of the step it reported."""
+
+    kind: Literal["corrected"] = "corrected"
+    was: str
+    was_right_party: bool
+    still_said: bool
+    """Another outcome that stands has the wrong one's code."""
+    was_at: AwareDatetime
+    try_no: int
+    now: Worked
 
 
 class Reported(BaseModel):
@@ -313,7 +337,7 @@ class Adopted(BaseModel):
     digest: str
 
 
-Outcome = Annotated[Worked | Reported | Skipped | Happened | Adopted, Field(discriminator="kind")]
+Outcome = Annotated[Worked | Corrected | Reported | Skipped | Happened | Adopted, Field(discriminator="kind")]
 
 
 class RecordReport(BaseModel):

@@ -19,6 +19,7 @@ from domain.case import (
     Close,
     Contact,
     ContactReport,
+    Corrected,
     Cursor,
     Decided,
     GiveUp,
@@ -262,7 +263,11 @@ def due_of(state: CaseState, strategy: Strategy, index: int) -> datetime | None:
         events=state.events,
         last_contact_at=state.history.last_contact_at,
     )
-    due = step_due(strategy.steps[index], anchors, previous_try_at=cursor.tried_at if current else None)
+    tried_at = cursor.tried_at if current else None
+    again_at = None if tried_at is None else cursor.again_at
+    appointed = tried_at is not None and cursor.appointed
+    step = strategy.steps[index]
+    due = step_due(step, anchors, previous_try_at=tried_at, again_at=again_at, appointed=appointed)
     if due is not None and current and cursor.not_before is not None:
         due = max(due, cursor.not_before)
     return due
@@ -406,6 +411,9 @@ def _apply_record(state: CaseState, strategy: Strategy, report: RecordReport) ->
             case Worked():
                 state, more = _apply_worked(state, strategy, outcome)
                 own += more
+            case Corrected():
+                state, more = _apply_corrected(state, strategy, outcome)
+                own += more
             case Reported():
                 state, more = _apply_reported(state, strategy, outcome, report.at)
                 own += more
@@ -429,19 +437,60 @@ def _apply_worked(state: CaseState, strategy: Strategy, worked: Worked) -> tuple
         }
     )
     state = state.model_copy(update={"history": history, "seq": max(state.seq, worked.seq)})
+    if worked.closing is not None:
+        state = state.model_copy(update={"closing": worked.closing})
     item = state.item
     if item is None or item.key != worked.item:
         return state, []
     state = state.model_copy(update={"item": None})
     if item.step is None:
         return state, []
+    return _climb(state, strategy, strategy.index_of(item.step), worked, worked.at)
+
+
+def _climb(
+    state: CaseState, strategy: Strategy, index: int, worked: Worked, tried_at: datetime
+) -> tuple[CaseState, list[Received]]:
+    """Go where the outcome of a try leads: as the strategy says, else as the catalogue of outcomes does."""
     codes = (worked.disposition, *(("rpc",) if worked.right_party else ()))
-    index = strategy.index_of(item.step)
-    state, own = _finish_try(state, strategy, index, codes, worked.at)
+    state, own = _finish_try(state, strategy, index, codes, tried_at, said=worked)
     if worked.not_before is not None:
         cursor = state.cursor.model_copy(update={"not_before": worked.not_before})
         state = state.model_copy(update={"cursor": cursor})
     return state, own
+
+
+def _apply_corrected(state: CaseState, strategy: Strategy, corrected: Corrected) -> tuple[CaseState, list[Received]]:
+    """Take back what an outcome said, and take in what it was.
+
+    The case goes back to the step only while nothing else was tried since: a rung that has been climbed stays climbed.
+    """
+    now, history = corrected.now, state.history
+    said = set(history.dispositions) - (set() if corrected.still_said else {corrected.was})
+    history = history.model_copy(
+        update={
+            "rpcs": max(0, history.rpcs + int(now.right_party) - int(corrected.was_right_party)),
+            "dispositions": tuple(sorted({*said, now.disposition})),
+        }
+    )
+    state = state.model_copy(update={"history": history})
+    if now.closing is not None:
+        state = state.model_copy(update={"closing": now.closing})
+    step = now.step
+    moved_on = history.last_contact_at is None or history.last_contact_at > corrected.was_at or state.item is not None
+    if step is None or moved_on or state.cursor.last_step != step or not any(one.id == step for one in strategy.steps):
+        return state, []
+    index = strategy.index_of(step)
+    done = tuple(one for one in history.done_steps if one != step)
+    back = Cursor(
+        index=index,
+        try_no=corrected.try_no,
+        pass_no=state.cursor.pass_no,
+        step_done_at=state.cursor.step_done_at,
+        last_step=step,
+    )
+    state = state.model_copy(update={"cursor": back, "history": history.model_copy(update={"done_steps": done})})
+    return _climb(state, strategy, index, now, corrected.was_at)
 
 
 def _apply_reported(
@@ -504,7 +553,7 @@ def _at_step(state: CaseState, index: int, seq: int) -> CaseState:
 
 
 def _finish_try(
-    state: CaseState, strategy: Strategy, index: int, codes: Iterable[str], at: datetime
+    state: CaseState, strategy: Strategy, index: int, codes: Iterable[str], at: datetime, *, said: Worked | None = None
 ) -> tuple[CaseState, list[Received]]:
     step, codes = strategy.steps[index], tuple(codes)
     done = state.cursor.model_copy(update={"last_step": step.id})
@@ -513,8 +562,11 @@ def _finish_try(
         if code in step.then:
             return _go(state, strategy, index, step.then[code], code, at)
     cursor = state.cursor if state.cursor.index == index else _moved(state, index, at).cursor
-    if cursor.try_no < step.tries and not set(codes) & set(step.repeat_until):
-        again = cursor.model_copy(update={"try_no": cursor.try_no + 1, "tried_at": at, "last_step": step.id})
+    again_at, appointed, leaves = (None, False, False) if said is None else (said.again_at, said.appointed, said.leaves)
+    tries_left = cursor.try_no < step.tries and not set(codes) & set(step.repeat_until) and not leaves
+    if appointed or tries_left:
+        tried = {"try_no": cursor.try_no + 1, "tried_at": at, "again_at": again_at, "appointed": appointed}
+        again = cursor.model_copy(update={**tried, "last_step": step.id})
         return state.model_copy(update={"cursor": again}), []
     return _leave(state, strategy, index, ("exhausted",), at)
 

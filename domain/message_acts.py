@@ -12,6 +12,7 @@ from domain.messages import (
     AdoptStrategy,
     AttemptUpdated,
     CloseCase,
+    CorrectOutcome,
     LedgerChanged,
     Pause,
     PlaceHold,
@@ -54,9 +55,13 @@ def act_of(
     *,
     hold_reason: Callable[[str], str | None],
     event_kind: Callable[[str], str | None],
+    recorded_by: Callable[[str], str | None],
 ) -> Act:
-    """Return the act that a message is. The two functions look up what a message names by its key alone."""
+    """Return the act that a message is. The functions look up what a message names by its key alone."""
     match message:
+        case CorrectOutcome():
+            own = recorded_by(message.corrects) == message.actor
+            return Act.CORRECT_OUTCOME if own else Act.CORRECT_ANY_OUTCOME
         case ReleaseHold():
             reason = message.reason or (None if message.hold is None else hold_reason(message.hold))
             return Act.RELEASE if reason in UNPROTECTED else Act.RELEASE_PROTECTED

@@ -73,6 +73,14 @@ class RecordVisitOutcome(WorkOutcome):
     visitors: Annotated[int, Field(ge=1, le=20)] = 1
 
 
+class CorrectOutcome(WorkOutcome):
+    """What was recorded of a call or a visit was wrong: this is what it was. ``corrects``: its event id."""
+
+    corrects: Reference
+    duration_seconds: Annotated[int, Field(ge=0, le=86_400)] | None = None
+    callback_at: Instant | None = None
+
+
 class RecordLegalUpdate(Message):
     """A stage of legal action: approved, returned, filed, asset_preservation, hearing, judgment, enforcement."""
 
@@ -175,6 +183,7 @@ MESSAGES: dict[str, type[Message]] = {
     "reverse_payment": ReversePayment,
     "record_call_outcome": RecordCallOutcome,
     "record_visit_outcome": RecordVisitOutcome,
+    "correct_outcome": CorrectOutcome,
     "record_legal_update": RecordLegalUpdate,
     "pause": Pause,
     "resume": Resume,

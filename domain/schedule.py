@@ -26,14 +26,25 @@ class Anchors:
     last_contact_at: datetime | None = None
 
 
-def step_due(step: Step, anchors: Anchors, *, previous_try_at: datetime | None = None) -> datetime | None:
+def step_due(
+    step: Step,
+    anchors: Anchors,
+    *,
+    previous_try_at: datetime | None = None,
+    again_at: datetime | None = None,
+    appointed: bool = False,
+) -> datetime | None:
     """Return the instant a step is due (UTC); ``None`` while what it counts from has not happened.
 
-    A later try counts from the one before. Either way the least gap since the last contact and the step's hours
-    hold.
+    A later try counts from the one before, or is due ``again_at`` where its outcome said so. Either way the least gap
+    since the last contact and the step's hours hold; an appointment is kept whatever the gap.
     """
-    if previous_try_at is not None:
-        at: datetime | None = add_period(previous_try_at, step.every, anchors.zone, anchors.holidays_of)
+    if appointed and again_at is not None:
+        return next_opening(again_at, step.between, anchors.zone, anchors.holidays_of)
+    if again_at is not None:
+        at: datetime | None = again_at
+    elif previous_try_at is not None:
+        at = add_period(previous_try_at, step.every, anchors.zone, anchors.holidays_of)
     else:
         at = _first(step, anchors)
     if at is None:

@@ -235,36 +235,3 @@ def bars(kind: StateKind, channel: Channel, purpose: Purpose) -> bool:
     """Whether an event of this kind, while it stands, bars a step of the ladder."""
     meaning = MEANINGS[kind]
     return channel in meaning.bars and purpose not in meaning.passes
-
-
-OUTCOMES_THAT_TELL: Mapping[str, tuple[StateKind, Mapping[str, object]]] = {
-    "dispute": (_K.DISPUTE, {"form": "oral"}),
-    "wrong_number": (_K.WRONG_PARTY, {}),
-    "wrong_party": (_K.WRONG_PARTY, {}),
-    "attorney": (_K.ATTORNEY, {"form": "oral", "attorney_known": False}),
-    "bankruptcy": (_K.BANKRUPTCY_FILED, {}),
-    "deceased": (_K.DECEASED, {}),
-}
-"""Dispositions of calls and visits that tell a state event by themselves."""
-
-
-def told_by_outcome(
-    disposition: str, *, event_id: str, at: datetime, account_key: str, actor: str, contact_point: str | None
-) -> Told | None:
-    """Return the state event that a call or visit tells; ``None`` for most, and for a wrong number nobody named."""
-    found = OUTCOMES_THAT_TELL.get(disposition)
-    if found is None:
-        return None
-    kind, detail = found
-    if MEANINGS[kind].scope is StateScope.NUMBER and contact_point is None:
-        return None
-    return Told(
-        kind=kind,
-        event_id=f"{event_id}/{disposition}",
-        at=at,
-        account_key=account_key,
-        actor=actor,
-        source="agent",
-        contact_point_key=contact_point if MEANINGS[kind].scope is StateScope.NUMBER else None,
-        detail=detail,
-    )

@@ -4,7 +4,8 @@ An error would harm a debtor or stop a case (a message that repeats at once, a t
 action that is not the last resort); a warning is probably a slip. Nothing here changes a strategy.
 """
 
-from collections.abc import Iterator
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
 
 from domain.codes import Purpose
 from domain.strategy import Step, Strategy
@@ -18,21 +19,30 @@ WITHOUT_A_PERSON = frozenset(
 _Found = tuple[Level, Path, str, str]
 
 
-def lint(strategy: Strategy, *, places: Places | None = None, templates: frozenset[str] | None = None) -> list[Mistake]:
+def lint(
+    strategy: Strategy,
+    *,
+    places: Places | None = None,
+    templates: frozenset[str] | None = None,
+    outcomes: Mapping[str, Iterable[str]] | None = None,
+) -> list[Mistake]:
     """Return errors and warnings in the order of the file.
 
     ``places`` (from ``read_places``) gives their lines, else they stand on line 1. ``templates`` are the names that
-    exist, as ``template.channel``; without them templates are not looked at.
+    exist, as ``template.channel``; without them templates are not looked at. ``outcomes`` are the codes of the
+    catalogue by ``call`` and ``visit``; without them nobody asks whether an outcome can come.
     """
     known = places or Places()
     mistakes = []
-    for level, path, what, mend in _found(strategy, templates):
+    for level, path, what, mend in _found(strategy, templates, outcomes):
         line, column = known.of(path)
         mistakes.append(Mistake(line, column, where_of(path), what, mend, level))
     return sorted(mistakes, key=lambda mistake: (mistake.line, mistake.column))
 
 
-def _found(strategy: Strategy, templates: frozenset[str] | None) -> Iterator[_Found]:
+def _found(
+    strategy: Strategy, templates: frozenset[str] | None, outcomes: Mapping[str, Iterable[str]] | None
+) -> Iterator[_Found]:
     due_days = 0
     for number, step in enumerate(strategy.steps):
         path: Path = ("steps", number)
@@ -54,6 +64,26 @@ def _found(strategy: Strategy, templates: frozenset[str] | None) -> Iterator[_Fo
         if step.repeat_until and step.tries == 1:
             yield "warning", (*path, "repeat_until"), "one try is never repeated", "write tries: 2 or more"
         yield from _loops(strategy, number, step)
+        if outcomes is not None:
+            yield from _never_said(number, step, outcomes)
+
+
+def _never_said(number: int, step: Step, outcomes: Mapping[str, Iterable[str]]) -> Iterator[_Found]:
+    """Find outcomes that nobody can report, because the catalogue does not have them."""
+    of_step = {*outcomes.get(step.task or "", ()), *WITHOUT_A_PERSON, "rpc"}
+    said = {code for codes in outcomes.values() for code in codes}
+    spoken: list[tuple[Path, str, set[str]]] = []
+    if step.task != "legal":
+        spoken += [(("steps", number, "then", code), code, of_step) for code in step.then]
+        spoken += [(("steps", number, "repeat_until"), code, of_step) for code in step.repeat_until]
+    test = step.only_if.get("dispositions")
+    named = () if test is None else (*(test.any_of or ()), *(test.none_of or ()))
+    spoken += [(("steps", number, "only_if", "dispositions"), str(code), said) for code in named]
+    for path, code, known in spoken:
+        if code not in known:
+            near = difflib.get_close_matches(code, sorted(known), n=1, cutoff=0.6)
+            mend = f"did you mean '{near[0]}'?" if near else "see `starter.py dispositions list`"
+            yield "error", path, f"no outcome is called '{code}'", mend
 
 
 def _notice_before(strategy: Strategy, number: int) -> bool:
