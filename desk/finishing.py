@@ -15,9 +15,10 @@ from db.locks import lock_item
 from db.queue import Queued, note, open_cases_of, read_one, report
 from db.record import append_events
 from db.signals import tell
-from db.work_outcomes import cases_spoken_of, record_after_close
+from db.work_outcomes import cases_spoken_of, record_after_close, refusal_of_outcome
 from desk.queue import Desk, LeaseLostError, QueueError, holds
 from domain.codes import TaskKind
+from domain.dispositions import Catalogue
 from domain.messages import (
     RecordCallOutcome,
     RecordVisitOutcome,
@@ -79,11 +80,12 @@ def finish(
         whole: dict[str, object] = dict(outcome)
         if note_text is not None:
             whole["note_ref"] = _keep_note(connection, event_id, note_text, now)
-        return _finish(connection, acting, item, event_id, whole, now, logical=logical)
+        return _finish(connection, desk.catalogue, acting, item, event_id, whole, now, logical=logical)
 
 
 def _finish(
     connection: Connection,
+    catalogue: Catalogue,
     acting: Acting,
     item: Queued,
     event_id: str,
@@ -103,6 +105,9 @@ def _finish(
         return Finished(item.key, event_id, disposition, None)
     body = _message(name, item, acting, event_id, outcome)
     lead = _lead(connection, item.key)
+    reason = refusal_of_outcome(connection, parse_message(name, body), lead, catalogue)
+    if reason is not None:
+        raise QueueError(f"{item.key}: {reason}")
     disposition = str(outcome.get("disposition") or outcome.get("stage"))
     report(connection, item, acting.actor, disposition, {**outcome, "event_id": event_id}, now, done=False)
     tell(connection, [lead], name, body, now, logical=logical)

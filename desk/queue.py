@@ -35,6 +35,7 @@ from db.queue import (
 )
 from db.record import append_events
 from domain.codes import TaskKind
+from domain.dispositions import Catalogue
 from domain.roles import SYSTEM, Act, Acting, Role, may, require
 from domain.work_policy import WorkPolicy
 
@@ -96,6 +97,8 @@ class Desk:
     engine: Engine
     policy: WorkPolicy
     permit: Permit
+    catalogue: Catalogue
+    """What may come of a call or a visit."""
 
 
 def taker_of(connection: Connection, acting: Acting) -> Taker:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine
 
+from activities.catalogue import shipped
 from activities.dialling import Dialled, Dialling
 from activities.judging import Judge
 from activities.rule_facts import Rules
@@ -53,4 +54,4 @@ def desk_of(engine: Engine, *, policy: WorkPolicy | None = None, gate: Gate | No
     with engine.connect() as connection:
         logical = read_clock(connection).is_logical
     asking = Asking(Dialling(engine, Judge(gate or shipped_gate(), Rules())), logical)
-    return Desk(engine, policy or work_policy(), asking)
+    return Desk(engine, policy or work_policy(), asking, shipped())
