@@ -22,7 +22,7 @@ from activities.judging import Judge, Matter, hand_to_person
 from activities.signatures import ASK, CLOSE_EPISODE, GIVE_UP, HAND_OVER, RECORD_EVENTS
 from db import work
 from db.attempts import Attempt, Point, Ruling, write_decision, write_judgement
-from db.cases import close_case, read_case, show_case
+from db.cases import close_case, read_case, rouse, show_case
 from db.engine import reading
 from db.facts import AccountReading, read_account, read_facts
 from db.inbound import Recorder, told_by
@@ -154,7 +154,9 @@ class CaseActivities:
                 self._judge_afterwards(connection, request, one)
             reading = read_account(connection, state.account_key, now, logical=state.clock.is_logical)
             report = RecordReport(outcomes=outcomes, refused=recorder.refused, at=now, facts=reading.facts)
-            self._show(connection, state, strategy, report)
+            if recorder.learnt or not request.messages:  # else this is a repetition: the case may be further by now
+                self._show(connection, state, strategy, report)
+            self._rouse_others(connection, request)
             self._checkpoint(Place.RECORD_WRITTEN, state.case_key)
         self._checkpoint(Place.RECORD_COMMITTED, state.case_key)
         return report
@@ -198,6 +200,15 @@ class CaseActivities:
             if isinstance(point, str):
                 points.add(point)
         return sorted(accounts), sorted(points)
+
+    @staticmethod
+    def _rouse_others(connection: Connection, request: RecordRequest) -> None:
+        """Count the other cases that an event concerns as not past it until they have heard of it themselves."""
+        for message in request.messages:
+            told = told_by(message, request.state.account_key)
+            if told is not None and told.moves_the_ladder:
+                others = set(concern_of(connection, told).cases) - {request.state.case_key}
+                rouse(connection, sorted(others), message.at)
 
     async def _tell_others(self, request: RecordRequest) -> None:
         """Pass on what other cases must hear, each time with an event id of its own. Safe to repeat."""

@@ -43,6 +43,14 @@ def show_case(connection: Connection, case_key: str, view: Outlook) -> None:
     connection.exec_driver_sql(SHOW_CASE, shown(case_key, view))
 
 
+def rouse(connection: Connection, case_keys: Sequence[str], at: datetime) -> None:
+    """Say that cases have something to hear of, so that nothing overtakes it: until then they have to act at ``at``."""
+    if case_keys:
+        connection.exec_driver_sql(
+            "UPDATE cases SET due_at = least(due_at, %s) WHERE key = ANY(%s) AND status = 'open'", (at, list(case_keys))
+        )
+
+
 def shown(case_key: str, view: Outlook) -> dict[str, object]:
     """Return the values of ``SHOW_CASE``."""
     return {

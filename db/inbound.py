@@ -70,6 +70,8 @@ class Recorder:
     catalogue: Catalogue
     refused: list[Refusal] = field(default_factory=list)
     """Messages whose sender may not send them; each is kept, and the case says so."""
+    learnt: bool = False
+    """Whether any message was new."""
     _work: WorkOutcomes = field(init=False)
 
     def __post_init__(self) -> None:
@@ -85,6 +87,7 @@ class Recorder:
         held = self._keep(received)
         if held is not None:
             return held
+        self.learnt = True
         if received.refusal is not None:
             return []
         message = parse_message(received.name, received.body)

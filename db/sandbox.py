@@ -8,6 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from db.cases import rouse
+
 _SEND = """
 WITH r AS (INSERT INTO sandbox_requests (attempt_key, received_at) VALUES (%(attempt)s, %(at)s)),
      o AS (INSERT INTO sandbox_outbox (attempt_key, channel, recipient, subject, body, sent_at)
@@ -142,10 +144,7 @@ def mark_delivered(connection: Connection, event: Event, engine_now: datetime) -
             plan(connection, row.body.get("then", ()))
         cases += [row.case_key for row in rows]
     if cases:
-        connection.exec_driver_sql(
-            "UPDATE cases SET due_at = least(due_at, %s) WHERE key = ANY(%s) AND status = 'open'",
-            (event.at, cases),
-        )
+        rouse(connection, cases, event.at)
     return cases
 
 
