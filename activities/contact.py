@@ -37,6 +37,7 @@ from db.engine import reading
 from db.facts import read_account
 from db.locks import lock_persons
 from db.strategies import StrategyBook
+from db.switches import SWITCHED_OFF, is_off
 from domain.case import ContactReport, ContactRequest
 from domain.codes import AttemptStatus, Channel
 from domain.gate import Gate
@@ -44,10 +45,14 @@ from domain.strategy import Step
 
 SEND_WITHIN = 10.0
 """Seconds after admission within which the provider must have been called (promise P4)."""
+SWITCHES_KNOWN_FOR = 0.5
+"""Seconds for which the switches read by the admission are good: what is switched off stops within a second."""
 MARGIN = 2.0
 LOOK_EVERY = 0.05
 STALLED_RETRY = timedelta(minutes=1)
-_PROVES_UNSENT = frozenset({AttemptStatus.RETRYABLE, AttemptStatus.FAILED, AttemptStatus.UNSENT})
+_PROVES_UNSENT = frozenset(
+    {AttemptStatus.DEFERRED, AttemptStatus.RETRYABLE, AttemptStatus.FAILED, AttemptStatus.UNSENT}
+)
 
 
 class ContactActivities:
@@ -114,10 +119,14 @@ class ContactActivities:
     # --- send ---------------------------------------------------------------------------------------------------
 
     def _send(self, provider: Provider, admitted: Admitted, asked: Question) -> tuple[Sent, Mishap | None]:
-        if time.monotonic() - admitted.at > SEND_WITHIN:
+        waited = time.monotonic() - admitted.at
+        if waited > SEND_WITHIN:
             # Nothing left this process: it stood still too long, and what it decided on may no longer be true.
             now = asked.now
             return Sent(AttemptStatus.RETRYABLE, now, error_code="stalled", not_before=now + STALLED_RETRY), None
+        if waited > SWITCHES_KNOWN_FOR and self._is_off(asked.attempt.key):
+            now = asked.now
+            return Sent(AttemptStatus.DEFERRED, now, error_code=SWITCHED_OFF, not_before=now + WHILE_OFF), None
         try:
             result = provider.send(admitted.message)
         except AmbiguousSendError as error:
@@ -131,6 +140,10 @@ class ContactActivities:
             case NotProcessed():
                 again_at = now + result.retry_after
                 return Sent(AttemptStatus.RETRYABLE, now, error_code=result.code, not_before=again_at), None
+
+    def _is_off(self, key: str) -> bool:
+        with reading(self._engine) as connection:
+            return is_off(connection, key)
 
     def _reconcile(self, provider: Provider, taken: Taken, asked: Question) -> Sent:
         """Wait until nobody can be sending any more, then look the attempt up."""

@@ -16,6 +16,8 @@ from db.signals import tell
 from db.switches import SCOPES, Scope, Switch, list_switches, release, switch_off, switch_on
 from domain.codes import Channel
 from domain.roles import SYSTEM, Act
+from runtime.channels import rates_of
+from settings import load_settings
 
 app = typer.Typer(no_args_is_help=True, help="Stop and start what is sent.")
 By = Annotated[str, typer.Option(help="Who does it, while nobody is registered.")]
@@ -58,8 +60,9 @@ def off(
 @app.command("on")
 @plainly
 def on(scope: ScopeName, name: Name, by: By = "operations", who: As = None, as_json: AsJson = False) -> None:
-    """Go on: what was put off by the switch is taken up now, each after its own gate."""
+    """Go on: what was put off by the switch is taken up now, at its channel's rate, each after its own gate."""
     what = _scope(scope, name)
+    rates = {str(channel): rate for channel, rate in rates_of(load_settings()).items()}
 
     def act(engine: Engine) -> bool:
         now, name_of = datetime.now(UTC), _named(engine, who, by)
@@ -68,7 +71,7 @@ def on(scope: ScopeName, name: Name, by: By = "operations", who: As = None, as_j
                 return False
             clock = read_clock(connection)
             at = clock.business(now)
-            for case_key, attempt_key in release(connection, what, name, at):
+            for case_key, attempt_key in release(connection, what, name, at, rates):
                 body = {"event_id": f"switch/{now:%Y%m%dT%H%M%S.%f}/{attempt_key}", "attempt": attempt_key}
                 tell(connection, [case_key], "attempt_updated", body, at, logical=clock.is_logical)
         return True

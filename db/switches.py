@@ -4,7 +4,8 @@ They are read inside the transaction that admits an attempt. What was due stays 
 switch may be taken up again at once when it is on.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -24,16 +25,29 @@ SELECT scope, name FROM switches WHERE on_at IS NULL
 """
 
 _DEFERRED = """
-UPDATE attempts t SET not_before = %(at)s
-  FROM cases k
- WHERE k.key = t.case_key AND k.status <> 'closed' AND t.status = 'deferred'
-   AND %(rule)s = ANY (SELECT unnest(d.rule_ids) FROM decisions d
-                        WHERE d.attempt_key = t.key AND d.number = (SELECT max(number) FROM decisions
-                                                                     WHERE attempt_key = t.key))
-   AND ((%(scope)s = 'channel' AND t.channel = %(name)s)
-     OR (%(scope)s = 'template' AND coalesce(t.template, t.step) = %(name)s)
-     OR (%(scope)s = 'creditor' AND k.creditor = %(name)s))
-RETURNING t.case_key, t.key
+WITH held AS (
+    SELECT t.key, t.channel, row_number() OVER (PARTITION BY t.channel ORDER BY t.due_at, t.key) - 1 AS place
+      FROM attempts t JOIN cases k ON k.key = t.case_key
+     WHERE k.status <> 'closed' AND t.status = 'deferred'
+       AND (t.error_code = %(rule)s
+         OR %(rule)s = ANY (SELECT unnest(d.rule_ids) FROM decisions d
+                             WHERE d.attempt_key = t.key AND d.number = (SELECT max(number) FROM decisions
+                                                                          WHERE attempt_key = t.key)))
+       AND ((%(scope)s = 'channel' AND t.channel = %(name)s)
+         OR (%(scope)s = 'template' AND coalesce(t.template, t.step) = %(name)s)
+         OR (%(scope)s = 'creditor' AND k.creditor = %(name)s))
+)
+UPDATE attempts t
+   SET not_before = %(at)s + coalesce(held.place / (%(rates)s::jsonb ->> held.channel)::float8, 0) * interval '1 second'
+  FROM held WHERE t.key = held.key RETURNING t.case_key, t.key
+"""
+
+_OFF_NOW = """
+SELECT EXISTS (
+    SELECT 1 FROM attempts t JOIN cases k ON k.key = t.case_key
+      JOIN switches s ON s.on_at IS NULL
+       AND (s.scope, s.name) IN (('channel', t.channel), ('template', coalesce(t.template, t.step)), ('creditor', k.creditor))
+     WHERE t.key = %s)
 """
 
 
@@ -73,9 +87,22 @@ def switch_on(connection: Connection, scope: Scope, name: str, *, by: str, at: d
     return row is not None
 
 
-def release(connection: Connection, scope: Scope, name: str, at: datetime) -> list[tuple[str, str]]:
-    """Let everything that was deferred by a switch be taken up at ``at`` (business time); return (case, attempt)."""
-    rows = connection.exec_driver_sql(_DEFERRED, {"scope": scope, "name": name, "at": at, "rule": SWITCHED_OFF})
+def is_off(connection: Connection, attempt_key: str) -> bool:
+    """Say whether the channel, the template or the creditor of an attempt is off at this moment."""
+    return bool(connection.exec_driver_sql(_OFF_NOW, (attempt_key,)).scalar_one())
+
+
+def release(
+    connection: Connection, scope: Scope, name: str, at: datetime, rates: Mapping[str, float] | None = None
+) -> list[tuple[str, str]]:
+    """Let everything that was deferred by a switch be taken up from ``at`` on (business time); return (case, attempt).
+
+    ``rates``: contacts a second by channel; one follows the other at that pace, the one that was due first before.
+    """
+    rows = connection.exec_driver_sql(
+        _DEFERRED,
+        {"scope": scope, "name": name, "at": at, "rule": SWITCHED_OFF, "rates": json.dumps(dict(rates or {}))},
+    )
     return [(row.case_key, row.key) for row in rows]
 
 

@@ -194,6 +194,7 @@ def _recorded(one: Recorded) -> dict[str, Any]:
         "headers": one.headers,
         "body": base64.b64encode(one.body).decode(),
         "operation": one.operation,
+        "at": one.at,
         "answer": None
         if answer is None
         else {

@@ -22,6 +22,7 @@ class Exchange:
     status: int
     answer_headers: dict[str, str]
     answer_body: bytes
+    at: float
 
 
 class FakeClient:
@@ -128,4 +129,5 @@ def _exchange(one: dict[str, Any]) -> Exchange:
         status=answer["status"],
         answer_headers=answer["headers"],
         answer_body=base64.b64decode(answer["body"]),
+        at=one["at"],
     )

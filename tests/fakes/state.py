@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -50,6 +51,8 @@ class Recorded:
     body: bytes
     operation: str | None
     answer: Answer | None = None
+    at: float = field(default_factory=time.time)
+    """When it came, in seconds since 1970."""
 
 
 @dataclass
