@@ -41,6 +41,7 @@ from db.switches import SWITCHED_OFF, is_off
 from domain.case import ContactReport, ContactRequest
 from domain.codes import AttemptStatus, Channel
 from domain.gate import Gate
+from domain.message_text import segments
 from domain.strategy import Step
 
 SEND_WITHIN = 10.0
@@ -134,7 +135,8 @@ class ContactActivities:
         now = asked.now
         match result:
             case Accepted():
-                return Sent(AttemptStatus.SENT, now, provider_id=result.provider_id), None
+                count = segments(admitted.message.body).count if asked.step.via is Channel.SMS else None
+                return Sent(AttemptStatus.SENT, now, provider_id=result.provider_id, segments=count), None
             case Rejected():
                 return _refused(result, now)
             case NotProcessed():

@@ -26,6 +26,7 @@ from db.locks import lock_contact, lock_persons
 from db.replies import Sender
 from db.strategies import StrategyBook
 from domain.codes import CONTACT_POINT_KIND, AttemptStatus, Channel, Origin, Purpose, Verdict
+from domain.message_text import segments
 from domain.money import format_amount
 from domain.strategy import Step
 
@@ -177,7 +178,8 @@ class Replier:
             return Sent(AttemptStatus.UNKNOWN, now, error_code=str(error)[:80]), None
         match result:
             case Accepted():
-                return Sent(AttemptStatus.SENT, now, provider_id=result.provider_id), None
+                count = segments(message.body).count
+                return Sent(AttemptStatus.SENT, now, provider_id=result.provider_id, segments=count), None
             case Rejected():
                 failed = Sent(AttemptStatus.FAILED, now, error_code=result.code)
                 return failed, Mishap(result.kind, result.code, now)

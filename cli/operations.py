@@ -19,6 +19,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from activities.catalogue import shipped
 from activities.telling import tell_untold
 from cli.acting import As, acting
+from cli.costs import CaseCost, cost_of
 from cli.say import MISTAKES_SHOWN, UserError, err, out, plainly, print_json
 from db.engine import make_engine
 from db.inbound import refusal_of_sender
@@ -273,7 +274,7 @@ def _table(names: tuple[str, ...], rows: list[tuple[Any, ...]]) -> Table:
 @cases_app.command("show")
 @plainly
 def show_case(key: Annotated[str, typer.Argument(help="Ours or the lender's.")], as_json: AsJson = False) -> None:
-    """Show one case: what the workflow itself says, and its attempts."""
+    """Show one case: what the workflow itself says, its attempts, and what it has cost."""
     case_key = with_engine(lambda engine: key_of(engine, key))
 
     async def ask(client: Client) -> dict[str, Any]:
@@ -292,14 +293,21 @@ def show_case(key: Annotated[str, typer.Argument(help="Ours or the lender's.")],
             )
             return [tuple(row) for row in rows]
 
-    names = ("attempt", "channel", "step", "status", "at", "outcome", "rules")
-    attempts = with_engine(act)
+    names = ("attempt", "channel", "step", "status", "at", "outcome", "rules", "cost")
+    cost = with_engine(lambda engine: _cost(engine, case_key))
+    attempts = [(*row, cost.by_attempt.get(row[0])) for row in with_engine(act)]
     if as_json:
-        print_json({**status, "attempts": [dict(zip(names, row, strict=True)) for row in attempts]})
+        shown = [dict(zip(names, row, strict=True)) for row in attempts]
+        print_json({**status, "attempts": shown, "cost": cost.contacts, "charged": cost.charged})
         return
-    for name, value in status.items():
+    for name, value in (*status.items(), ("cost", cost.contacts), *(("charged", one) for one in cost.charged)):
         out.print(f"{name.replace('_', ' '):>14}  {value}", highlight=False)
     out.print(_table(names, attempts))
+
+
+def _cost(engine: Engine, case_key: str) -> CaseCost:
+    with engine.connect() as connection:
+        return cost_of(connection, case_key)
 
 
 @cases_app.command("history")

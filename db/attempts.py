@@ -322,6 +322,8 @@ class Sent:
     provider_id: str | None = None
     error_code: str | None = None
     not_before: datetime | None = None
+    segments: int | None = None
+    """Of a text message: what it is charged by."""
 
 
 def record_sent(connection: Connection, attempt: Attempt, dispatch: int, sent: Sent) -> bool:
@@ -341,7 +343,10 @@ def record_sent(connection: Connection, attempt: Attempt, dispatch: int, sent: S
             "sent_at": sent.at if sent.provider_id is not None else None,
             "at": sent.at,
             "not_before": sent.not_before,
-            "body": canonical({"attempt": attempt.key, "status": sent.status, "error": sent.error_code}),
+            "body": canonical(
+                {"attempt": attempt.key, "status": sent.status, "error": sent.error_code}
+                | ({} if sent.segments is None else {"segments": sent.segments})
+            ),
         },
     ).one_or_none()
     return row is not None

@@ -23,7 +23,7 @@ from domain.codes import AUTOMATED_CHANNELS, Channel
 from settings import Settings, SettingsError, load_sendgrid, load_twilio, mistake_in
 
 CHANNELS = Path(__file__).resolve().parent.parent / "policies" / "channels"
-ERRORS, IDENTITY = CHANNELS / "errors.yaml", CHANNELS / "identity.yaml"
+ERRORS, IDENTITY, COSTS = CHANNELS / "errors.yaml", CHANNELS / "identity.yaml", CHANNELS / "costs.yaml"
 
 
 def public_url(settings: Settings) -> str:

@@ -70,10 +70,13 @@ class CostTable(BaseModel):
         except (OSError, ValueError, yaml.YAMLError) as error:
             raise CostError(f"{path.name}: {error}") from None
 
-    def estimate(self, channel: Channel, recipient: str, *, text: str = "", seconds: int = 0) -> int | None:
+    def estimate(
+        self, channel: Channel, recipient: str, *, text: str = "", segments: int | None = None, seconds: int = 0
+    ) -> int | None:
         """Return what one contact costs in millionths; ``None`` when no price is known.
 
-        ``text`` counts for text messages, ``seconds`` for calls: a call that was not answered costs its fixed part.
+        ``text``, or ``segments`` where they were counted, for text messages; ``seconds`` for calls: a call that was
+        not answered costs its fixed part.
         """
         fits = [row for row in self.rows if row.channel is channel and recipient.startswith(row.prefix)]
         if not fits:
@@ -81,7 +84,7 @@ class CostTable(BaseModel):
         row = max(fits, key=lambda one: len(one.prefix))
         match row.per:
             case Per.SEGMENT:
-                units = segments_of(text)
+                units = segments_of(text) if segments is None else segments
             case Per.MINUTE:
                 units = -(-seconds // 60)
             case Per.MESSAGE | Per.ACT:
