@@ -201,12 +201,12 @@ class CaseActivities:
                 points.add(point)
         return sorted(accounts), sorted(points)
 
-    @staticmethod
-    def _rouse_others(connection: Connection, request: RecordRequest) -> None:
+    def _rouse_others(self, connection: Connection, request: RecordRequest) -> None:
         """Count the other cases that an event concerns as not past it until they have heard of it themselves."""
         for message in request.messages:
-            told = told_by(message, request.state.account_key)
-            if told is not None and told.moves_the_ladder:
+            for told in told_by(connection, message, request.state, self._catalogue):
+                if not told.moves_the_ladder:
+                    continue
                 others = set(concern_of(connection, told).cases) - {request.state.case_key}
                 rouse(connection, sorted(others), message.at)
 
