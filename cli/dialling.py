@@ -7,11 +7,13 @@ from uuid import uuid4
 import typer
 from sqlalchemy import Engine
 
+from activities.catalogue import shipped
 from cli.acting import As, acting, business_now
 from cli.operations import AsJson, key_of, with_engine
 from cli.say import UserError, out, plainly, print_json
 from db.settings import read_clock
 from db.signals import tell
+from db.work_outcomes import refusal_of_outcome
 from desk import dialling as desk
 from desk.queue import QueueError
 from domain.codes import Reached
@@ -89,7 +91,7 @@ def record(
         body |= {} if contact_point is None else {"contact_point": contact_point}
         body |= {} if promised_on is None else {"promised_on": promised_on}
         try:
-            parse_message("record_call_outcome", body)
+            outcome = parse_message("record_call_outcome", body)
         except RefusedMessageError as error:
             raise UserError(f"call record: {error}") from None
         case_key = key_of(engine, key)
@@ -97,6 +99,9 @@ def record(
             closed = connection.exec_driver_sql("SELECT status = 'closed' FROM cases WHERE key = %s", (case_key,))
             if closed.scalar_one():
                 raise UserError(f"{case_key}: the case is closed; `case show {case_key}` says why")
+            refusal = refusal_of_outcome(connection, outcome, case_key, shipped())
+            if refusal is not None:
+                raise UserError(f"call record: {refusal}")
             logical = read_clock(connection).is_logical
             tell(connection, [case_key], "record_call_outcome", body, when, logical=logical)
         return {"case": case_key, "event_id": body["event_id"]}

@@ -70,6 +70,7 @@ async def test_a_call_made_outside_counts_and_is_an_incident_if_it_broke_a_rule(
     [
         (("--reached", "nobody"), "--reached nobody: is none of right_party, third_party, no_one"),
         (("--disposition", "NO ANSWER"), "call record: "),
+        (("--disposition", "no_such_outcome"), "no_such_outcome"),
         (("--disposition", "promise"), "call record: "),
         (("--at", "2099-01-01T00:00:00+0000"), "lies in the future"),
     ],
