@@ -17,6 +17,7 @@ from cli.operations import cases_app, import_lender_files, open_overdue, signal
 from cli.rules import app as rules_app
 from cli.running import demo, up
 from cli.say import run
+from cli.stops import stop
 from cli.strategy import app as strategy_app
 from cli.switches import app as switch_app
 from cli.templates import app as templates_app
@@ -40,6 +41,7 @@ app.add_typer(templates_app, name="templates")
 rules_app.command()(explain)
 app.add_typer(rules_app, name="rules")
 app.add_typer(switch_app, name="switch")
+app.command()(stop)
 app.add_typer(bulk_app, name="bulk")
 app.command()(dial)
 app.add_typer(calls_app, name="call")

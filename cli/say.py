@@ -19,6 +19,7 @@ from db.approvals import ApprovalError
 from db.intake_rows import IntakeError
 from db.strategies import StrategyVersionError
 from desk.moving import MovingError
+from desk.stops import StopError
 from domain.bulk import BulkError
 from domain.roles import NotAllowedError
 from domain.scope import ScopeError
@@ -61,6 +62,7 @@ EXPECTED = (
     BulkError,
     ScopeError,
     MovingError,
+    StopError,
 )
 
 

@@ -1,4 +1,4 @@
-"""Kill switches: a channel, a template or a creditor is switched off, and nothing of it is dispatched until it is on.
+"""Kill switches: a channel, a template, a creditor or everything is switched off: nothing is dispatched until it is on.
 
 They are read inside the transaction that admits an attempt. What was due stays due: attempts that were deferred by a
 switch may be taken up again at once when it is on.
@@ -14,19 +14,20 @@ from sqlalchemy import Connection
 
 from db.together import Reading
 
-Scope = Literal["channel", "template", "creditor"]
+Scope = Literal["channel", "template", "creditor", "all"]
 SCOPES: tuple[Scope, ...] = ("channel", "template", "creditor")
+"""What operations switch by hand. ``all`` is the stop: of everything (``*``) or of everything of one creditor."""
+EVERYTHING = "*"
 SWITCHED_OFF = "core.switched-off"
 
 _OFF = """
 SELECT scope, name FROM switches WHERE on_at IS NULL
-   AND (scope, name) IN (('channel', %(channel)s), ('template', %(template)s), ('creditor', %(creditor)s))
+   AND (scope, name) IN (('channel', %(channel)s), ('template', %(template)s), ('creditor', %(creditor)s),
+                         ('all', '*'), ('all', %(creditor)s))
  ORDER BY scope
 """
 
-_DEFERRED = """
-WITH held AS (
-    SELECT t.key, t.channel, row_number() OVER (PARTITION BY t.channel ORDER BY t.due_at, t.key) - 1 AS place
+_HELD = """
       FROM attempts t JOIN cases k ON k.key = t.case_key
      WHERE k.status <> 'closed' AND t.status = 'deferred'
        AND (t.error_code = %(rule)s
@@ -35,18 +36,25 @@ WITH held AS (
                                                                           WHERE attempt_key = t.key)))
        AND ((%(scope)s = 'channel' AND t.channel = %(name)s)
          OR (%(scope)s = 'template' AND coalesce(t.template, t.step) = %(name)s)
-         OR (%(scope)s = 'creditor' AND k.creditor = %(name)s))
+         OR (%(scope)s IN ('creditor', 'all') AND k.creditor = %(name)s)
+         OR (%(scope)s = 'all' AND %(name)s = '*'))
+"""
+_DEFERRED = f"""
+WITH held AS (
+    SELECT t.key, t.channel, row_number() OVER (PARTITION BY t.channel ORDER BY t.due_at, t.key) - 1 AS place {_HELD}
 )
 UPDATE attempts t
    SET not_before = %(at)s + coalesce(held.place / (%(rates)s::jsonb ->> held.channel)::float8, 0) * interval '1 second'
   FROM held WHERE t.key = held.key RETURNING t.case_key, t.key
 """
+_WAITING = f"SELECT k.creditor, t.channel, count(*), min(t.due_at) {_HELD} GROUP BY 1, 2 ORDER BY 1, 2"
 
 _OFF_NOW = """
 SELECT EXISTS (
     SELECT 1 FROM attempts t JOIN cases k ON k.key = t.case_key
       JOIN switches s ON s.on_at IS NULL
-       AND (s.scope, s.name) IN (('channel', t.channel), ('template', coalesce(t.template, t.step)), ('creditor', k.creditor))
+       AND (s.scope, s.name) IN (('channel', t.channel), ('template', coalesce(t.template, t.step)), ('creditor', k.creditor),
+                                ('all', '*'), ('all', k.creditor))
      WHERE t.key = %s)
 """
 
@@ -104,6 +112,22 @@ def release(
         {"scope": scope, "name": name, "at": at, "rule": SWITCHED_OFF, "rates": json.dumps(dict(rates or {}))},
     )
     return [(row.case_key, row.key) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Attempts that a switch put off, of one creditor and channel. ``oldest``: when the first of them was due."""
+
+    creditor: str
+    channel: str
+    attempts: int
+    oldest: datetime
+
+
+def waiting(connection: Connection, scope: Scope, name: str) -> list[Waiting]:
+    """Return what was deferred by a switch and is taken up when it is on."""
+    rows = connection.exec_driver_sql(_WAITING, {"scope": scope, "name": name, "rule": SWITCHED_OFF})
+    return [Waiting(*row) for row in rows]
 
 
 def list_switches(connection: Connection, *, past: bool = False) -> Sequence[Switch]:

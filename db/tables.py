@@ -238,7 +238,7 @@ feeds = Table(
     Column("control_total", JSONB, nullable=False, server_default="{}"),
     Column("is_full", Boolean, nullable=False, server_default=text("false")),
     Column("creditors", ARRAY(Text), nullable=False, server_default="{}"),
-    _one_of("kind", ("ledger", "payments", "contacts", "parties")),
+    _one_of("kind", ("ledger", "payments", "contacts", "parties", "recalls", "chargeoffs")),
     Index(None, "kind", "as_of"),
 )
 
@@ -823,7 +823,7 @@ switches = Table(
     _at("off_at"),
     _text("on_by", null=True),
     _at("on_at", null=True),
-    _one_of("scope", ("channel", "template", "creditor")),
+    _one_of("scope", ("channel", "template", "creditor", "all")),
     Index("uq_switches_off", "scope", "name", unique=True, postgresql_where=text("on_at IS NULL")),
 )
 """What was switched off, by whom and until when. While a row has no ``on_at``, nothing of it is dispatched."""
