@@ -14,6 +14,7 @@ from cli.dispositions import app as dispositions_app
 from cli.explain import explain
 from cli.moving import adopt, forecast
 from cli.operations import cases_app, import_lender_files, open_overdue, signal
+from cli.plans import app as plan_app
 from cli.rules import app as rules_app
 from cli.running import demo, up
 from cli.say import run
@@ -40,6 +41,7 @@ app.add_typer(strategy_app, name="strategy")
 app.add_typer(templates_app, name="templates")
 rules_app.command()(explain)
 app.add_typer(rules_app, name="rules")
+app.add_typer(plan_app, name="plan")
 app.add_typer(switch_app, name="switch")
 app.command()(stop)
 app.add_typer(bulk_app, name="bulk")

@@ -30,6 +30,7 @@ from db.switches import OFF
 from domain.case import ContactReport, ContactRequest
 from domain.codes import CONTACT_POINT_KIND, COUNTS_AS_CONTACT, AttemptStatus, Channel, Verdict
 from domain.decide import apply
+from domain.facts import Plan
 from domain.gate import Decision
 from domain.money import format_amount
 from domain.outlook import outlook
@@ -37,7 +38,16 @@ from domain.strategy import Step, Strategy
 
 COVERED = "core.covered"
 TEMPLATE = "core.template"
-HARD = frozenset({"core.not-past-due", "core.closed", "core.hold", "core.stopped", "core.no-contact-point"})
+HARD = frozenset(
+    {
+        "core.not-past-due",
+        "core.closed",
+        "core.hold",
+        "core.arrangement",
+        "core.stopped",
+        "core.no-contact-point",
+    }
+)
 """Refusals that stand also where another's message spoke for the attempt; counts and hours were that message's."""
 WAITS_FOR_COVER = "core.covering-in-flight"
 LOOK_AGAIN = timedelta(minutes=1)
@@ -180,7 +190,8 @@ class Admissions:
     def _look_around(self, connection: Connection, asked: Question, read: Read) -> tuple[Read, Around]:
         """Add the person's record, and read what else bears on the attempt, in one round trip."""
         step, attempt = asked.step, asked.attempt
-        readings = (STANDING, OFF, COMPANIONS) if self._consolidate else (STANDING, OFF)
+        alone = not self._consolidate or asked.request.reminder is not None
+        readings = (STANDING, OFF) if alone else (STANDING, OFF, COMPANIONS)
         values = around_values(
             account_key=attempt.account_key,
             case_key=attempt.case_key,
@@ -281,7 +292,7 @@ class Admissions:
         ruling = Ruling(
             decision=decision,
             facts_json=facts.model_dump_json(exclude_defaults=True),
-            amount=facts.past_due,
+            amount=_quoted(asked, read),
             currency=facts.currency,
             point=read.point,
             provider=self._providers[asked.step.via].name,
@@ -304,6 +315,9 @@ class Admissions:
             return None
         all_accounts = [read.account, *others]
         total = sum(one.facts.past_due for one in all_accounts)
+        plan = facts.plan
+        if asked.request.reminder is not None and plan is not None:
+            return self._word_reminder(asked, read, point, plan)
         values = {
             "amount": format_amount(total, facts.currency),
             "due_on": min((one.facts.oldest_due_on for one in all_accounts if one.facts.oldest_due_on), default=None),
@@ -318,19 +332,45 @@ class Admissions:
                 }
                 for one in all_accounts
             ],
+            "first_communication": read.record is None
+            or any(read.record.is_first(one.account_key) for one in all_accounts),
+        }
+        return self._render(step, read, point, values)
+
+    def _word_reminder(self, asked: Question, read: Read, point: Point, plan: Plan) -> Worded | None:
+        """Word a courtesy reminder: what is left of the next line, and its day."""
+        account, own = read.account, format_amount(plan.amount, read.account.facts.currency)
+        line = {"reference": account.external_id, "amount": own, "due_on": plan.due_on, "dpd": 0}
+        values = {
+            **line,
+            "accounts": [line],
+            "first_communication": read.record is None or read.record.is_first(account.account_key),
+        }
+        return self._render(asked.step, read, point, values)
+
+    def _render(self, step: Step, read: Read, point: Point, values: Mapping[str, object]) -> Worded | None:
+        facts = read.account.facts
+        common = {
             "creditor_name": read.context.creditor,
             "collector_name": read.context.collector or read.context.creditor,
             "recipient_name": point.name,
             "pay_link": "",
             **({} if self._identities is None else self._identities.of(facts.creditor).words()),
             "third_party": facts.actor == "third_party_collector",
-            "first_communication": read.record is None
-            or any(read.record.is_first(one.account_key) for one in all_accounts),
         }
+        language = point.language or facts.language
         try:
-            return self._wording.render(step.template or step.id, step.via, point.language or facts.language, values)
+            return self._wording.render(step.template or step.id, step.via, language, {**values, **common})
         except WordingError:
             return None
+
+
+def _quoted(asked: Question, read: Read) -> int:
+    """Return the sum that a message speaks of: of a reminder what is left of the line."""
+    plan = read.account.facts.plan
+    if asked.request.reminder is not None and plan is not None:
+        return plan.amount
+    return read.account.facts.past_due
 
 
 def report_of(
@@ -349,6 +389,8 @@ def report_of(
         verdict=verdict,
         rule_ids=rule_ids,
         not_before=not_before,
+        reminder=asked.request.reminder,
+        channel=None if asked.request.reminder is None else asked.step.via,
         at=asked.now,
         facts=account.facts,
     )
@@ -386,7 +428,8 @@ def _message(
     covered: Sequence[Travelling],
 ) -> Outbound:
     attempt, facts = asked.attempt, read.account.facts
-    own = AccountLine(attempt.account_key, read.account.external_id, attempt.case_key, facts.past_due, facts.currency)
+    reference, amount = read.account.external_id, _quoted(asked, read)
+    own = AccountLine(attempt.account_key, reference, attempt.case_key, amount, facts.currency)
     lines = [
         AccountLine(one.account_key, other.external_id, one.case_key, other.facts.past_due, other.facts.currency)
         for one, other in covered

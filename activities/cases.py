@@ -21,6 +21,7 @@ from activities.instant import Stopwatch
 from activities.judging import Judge, Matter, hand_to_person
 from activities.signatures import ASK, CLOSE_EPISODE, GIVE_UP, HAND_OVER, RECORD_EVENTS
 from db import work
+from db.arrangements import write_news
 from db.attempts import Attempt, Point, Ruling, write_decision, write_judgement
 from db.cases import close_case, read_case, rouse, show_case
 from db.engine import reading
@@ -55,6 +56,7 @@ from domain.decide import LAST_REASONS, apply, item_expiry
 from domain.dispositions import Catalogue
 from domain.messages import Received
 from domain.outlook import outlook
+from domain.plans import PlanBook
 from domain.state_events import Told
 from domain.state_messages import STATE_MESSAGES
 from domain.stops import barred
@@ -109,6 +111,7 @@ class CaseActivities:
         judge: Judge,
         planner: TaskPlanner | None = None,
         *,
+        plans: PlanBook | None = None,
         checkpoint: Checkpoint = pass_by,
         catalogue: Catalogue | None = None,
     ) -> None:
@@ -117,6 +120,7 @@ class CaseActivities:
         self._judge = judge
         self._client = client
         self._planner = planner
+        self._plans = plans or PlanBook()
         self._checkpoint = checkpoint
         self._book = StrategyBook(engine)
 
@@ -146,6 +150,7 @@ class CaseActivities:
                 batch=batch,
                 seq=max(state.seq, state.item.seq if state.item is not None else 0),
                 catalogue=self._catalogue,
+                plans=self._plans,
             )
             outcomes: list[Outcome] = []
             for message in request.messages:
@@ -153,6 +158,8 @@ class CaseActivities:
             for one in recorder.undialled:
                 self._judge_afterwards(connection, request, one)
             reading = read_account(connection, state.account_key, now, logical=state.clock.is_logical)
+            if reading.plans.news and write_news(connection, state.case_key, reading, now):
+                reading = read_account(connection, state.account_key, now, logical=state.clock.is_logical)
             report = RecordReport(outcomes=outcomes, refused=recorder.refused, at=now, facts=reading.facts)
             if recorder.learnt or not request.messages:  # else this is a repetition: the case may be further by now
                 self._show(connection, state, strategy, report)
@@ -514,6 +521,7 @@ def _why_not_ask(reading: AccountReading, step: Step | None, *, closed: bool) ->
         "core.not-past-due": facts.past_due <= 0,
         "core.closed": closed or facts.closing is not None,
         "core.hold": facts.hold is not None,
+        "core.arrangement": facts.plan is not None and facts.plan.rests,
         "core.stopped": step is not None and barred(facts, step),
         "core.zone-unknown": facts.zone is None,
     }

@@ -38,11 +38,12 @@ from db.facts import read_account
 from db.locks import lock_persons
 from db.strategies import StrategyBook
 from db.switches import SWITCHED_OFF, is_off
+from domain.arranged import reminder_step
 from domain.case import ContactReport, ContactRequest
-from domain.codes import AttemptStatus, Channel
+from domain.codes import AttemptStatus, Channel, Origin, Verdict
 from domain.gate import Gate
 from domain.message_text import segments
-from domain.strategy import Step
+from domain.strategy import Step, Strategy
 
 SEND_WITHIN = 10.0
 """Seconds after admission within which the provider must have been called (promise P4)."""
@@ -94,7 +95,9 @@ class ContactActivities:
     def contact(self, request: ContactRequest) -> ContactReport:
         """Make one attempt, or say why it was not made. Safe to repeat: the attempt key is sent at most once."""
         strategy = self._book.by_digest(request.strategy_digest)
-        step = strategy.steps[strategy.index_of(request.step)]
+        step = _step(request, strategy)
+        if step is None:
+            return _nothing_to_remind(request)
         asked = Question(request, strategy, step, _attempt(request, step), Stopwatch())
         key, provider = asked.attempt.key, self._providers[step.via]
         self._checkpoint(Place.CONTACT_ENTERED, key)
@@ -209,6 +212,30 @@ def _refused(result: Rejected, now: datetime) -> tuple[Sent, Mishap | None]:
     return Sent(AttemptStatus.FAILED, now, error_code=result.code), mishap
 
 
+def _step(request: ContactRequest, strategy: Strategy) -> Step | None:
+    """Return the step to make; of a reminder the one its arrangement wants, ``None`` if that wants none any more."""
+    if request.reminder is None:
+        return strategy.steps[strategy.index_of(request.step)]
+    plan = request.state.facts.plan
+    if plan is None or plan.reminder is None or request.channel is None:
+        return None
+    return reminder_step(request.channel, plan.reminder)
+
+
+def _nothing_to_remind(request: ContactRequest) -> ContactReport:
+    return ContactReport(
+        seq=request.seq,
+        step=request.step,
+        status=AttemptStatus.REFUSED,
+        verdict=Verdict.BLOCK,
+        rule_ids=("core.nothing-to-remind",),
+        reminder=request.reminder,
+        channel=request.channel,
+        at=request.state.now,
+        facts=request.state.facts,
+    )
+
+
 def _attempt(request: ContactRequest, step: Step) -> Attempt:
     state = request.state
     return Attempt(
@@ -222,4 +249,6 @@ def _attempt(request: ContactRequest, step: Step) -> Attempt:
         channel=step.via,
         purpose=step.purpose,
         template=step.template,
+        origin=Origin.STEP if request.reminder is None else Origin.REMINDER,
+        reminds=request.reminder,
     )

@@ -188,6 +188,7 @@ class Judge:
                 feed_age=read.account.feed_age,
                 feed_limit=read.account.feed_limit,
                 holidays_of=matter.strategy.holidays or facts.region,
+                reminds=matter.attempt.reminds,
                 rules=rules,
             )
         )

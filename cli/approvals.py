@@ -14,6 +14,8 @@ from cli.operations import AsJson, with_engine
 from cli.say import out, plainly, print_json
 from db.approvals import Approval
 from desk import approvals as desk
+from desk.deciding import decide
+from domain.approvals import Verdict
 from domain.roles import Acting
 
 app = typer.Typer(no_args_is_help=True, help="What takes a second person.")
@@ -54,7 +56,7 @@ def approve(
     as_json: AsJson = False,
 ) -> None:
     """Approve, as somebody who neither asked nor changed it."""
-    _decide(lambda engine, who, at: desk.approve(engine, who, key, at=at, seen=seen), by, as_json=as_json)
+    _decide(lambda engine, who, at: decide(engine, who, key, Verdict.APPROVED, at=at, seen=seen), by, as_json=as_json)
 
 
 @app.command("return")
@@ -66,7 +68,9 @@ def return_(
     as_json: AsJson = False,
 ) -> None:
     """Return it: not like this. It may be asked anew."""
-    _decide(lambda engine, who, at: desk.return_(engine, who, key, at=at, reason=reason), by, as_json=as_json)
+    _decide(
+        lambda engine, who, at: decide(engine, who, key, Verdict.RETURNED, at=at, reason=reason), by, as_json=as_json
+    )
 
 
 def _decide(act: Callable[[Engine, Acting, datetime], Approval], by: str | None, *, as_json: bool) -> None:

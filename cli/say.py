@@ -21,6 +21,7 @@ from db.strategies import StrategyVersionError
 from desk.moving import MovingError
 from desk.stops import StopError
 from domain.bulk import BulkError
+from domain.plans import PlanError
 from domain.roles import NotAllowedError
 from domain.scope import ScopeError
 from domain.strategy import Strategy
@@ -60,6 +61,7 @@ EXPECTED = (
     ApprovalError,
     NotAllowedError,
     BulkError,
+    PlanError,
     ScopeError,
     MovingError,
     StopError,

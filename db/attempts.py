@@ -142,6 +142,8 @@ class Attempt:
     item: str | None = None
     """The work item it is made for."""
     origin: Origin = Origin.STEP
+    reminds: str | None = None
+    """The line of an arrangement that a courtesy reminder speaks of."""
 
 
 def context_values(attempt: Attempt, kind: str, role: PartyRole, now: datetime) -> dict[str, object]:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection
 
+from db.arrangements import PlanOrder, cancel, promise_order
 from db.holds import HoldOrder, hold_case, release_holds
 from db.record import append_event
 from domain.calendar import local_date, start_of_day
@@ -78,6 +79,8 @@ class Consequences:
     state: CaseState
     debtor_key: str
     tell: Callable[[Told], None]
+    promise: Callable[[PlanOrder], str | None]
+    """Records a promise; returns the key of the arrangement it became, ``None`` if it became none."""
 
     def follow(self, row: Disposition, message: WorkOutcome, at: datetime) -> list[Followed]:
         """Do what follows, and say what was done."""
@@ -121,15 +124,38 @@ class Consequences:
     # --- arrangements -------------------------------------------------------------------------------------------
 
     def _arrange(self, message: WorkOutcome, at: datetime) -> list[Followed]:
-        """Place what a promise to pay does: outreach rests until the day after it."""
+        """Make an arrangement of one line of a promise to pay: outreach rests until the day after it.
+
+        What is promised over several accounts at once is what is past due on each.
+        """
         if message.promised_on is None:
             return []
-        until = start_of_day(message.promised_on + timedelta(days=1), self.state.facts.zone or "UTC")
-        return self._hold(HoldReason.PROMISE, message, at, until, what="promise")
+        facts = self.state.facts
+        amount = facts.past_due
+        if message.amount is not None and message.currency == facts.currency and not self._is_shared(message):
+            amount = min(message.amount, max(facts.balance, facts.past_due))
+        order = promise_order(
+            self.state,
+            amount=amount,
+            on=message.promised_on,
+            event_id=f"{self.state.case_key}#{message.event_id}/promise",
+            at=at,
+            by=message.actor,
+            note_ref=message.note_ref,
+        )
+        key = self.promise(order)
+        return [] if key is None else [{"what": "promise", "key": key}]
 
     def _disarrange(self, one: Followed, message: WorkOutcome, at: datetime) -> None:
-        """Take back what a promise did."""
-        self._release(str(one["key"]), message.actor, at)
+        """Take back a promise that was recorded in error."""
+        account = self.state.account_key
+        cancel(self.connection, str(one["key"]), account, by=message.actor, at=at, reason="recorded_in_error")
+
+    def _is_shared(self, message: WorkOutcome) -> bool:
+        if message.work_item is None:
+            return False
+        count = "SELECT count(*) FROM work_item_cases WHERE item_key = %s"
+        return bool(self.connection.exec_driver_sql(count, (message.work_item,)).scalar_one() > 1)
 
     # --- holds, points, people ----------------------------------------------------------------------------------
 
@@ -143,8 +169,6 @@ class Consequences:
         message: WorkOutcome,
         at: datetime,
         until: datetime | None,
-        *,
-        what: Literal["hold", "promise"] = "hold",
     ) -> list[Followed]:
         event_id = f"{self.state.case_key}#{message.event_id}/{reason}"
         order = HoldOrder(
@@ -161,7 +185,7 @@ class Consequences:
         key = self.connection.exec_driver_sql(
             "SELECT key FROM holds WHERE event_id = %s", (event_id,)
         ).scalar_one_or_none()
-        return [] if key is None else [{"what": what, "key": key}]
+        return [] if key is None else [{"what": "hold", "key": key}]
 
     def _release(self, key: str, actor: str, at: datetime) -> None:
         keys = release_holds(

@@ -5,13 +5,15 @@ counts; with the wall clock, whatever is committed. Nothing here asks the databa
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection
 
+from db.plan_reading import PLANS, Moment, PlanReading, read_plans
 from db.together import Reading, Rows
+from domain.arrangements import days_past_due
 from domain.calendar import local_date, start_of_day
 from domain.codes import Actor, CloseReason, EntryKind, HoldReason
 from domain.facts import Facts, Holding
@@ -34,7 +36,7 @@ def reach_of(now: datetime, *, logical: bool) -> datetime:
 CONFIRMED = "confirmed"
 """Source of a time zone that the person told us; it decides alone."""
 
-_READ = """
+_READ = f"""
 SELECT a.key, a.external_id, a.creditor, a.collector, a.currency, a.product, a.actor, a.debt_type, a.score,
        a.placed_on, a.debtor_key, a.closing, a.closing_at, p.key AS party_key,
        p.timezone AS zone, c.timezone AS creditor_zone, p.timezone_source AS zone_source,
@@ -51,6 +53,7 @@ SELECT a.key, a.external_id, a.creditor, a.collector, a.currency, a.product, a.a
        (SELECT json_agg(json_build_array(h.reason, h.scope, h.from_at, h.until_at, h.released_at, h.part_amount))
           FROM holds h WHERE (h.account_key = a.key AND h.scope IN ('account', 'part'))
                           OR (h.debtor_key = a.debtor_key AND h.scope = 'debtor')) AS holds,
+{PLANS.strip()},
        (SELECT json_agg(json_build_array(s.kind, s.from_at, s.until_at, s.ended_at)) FROM state_events s
          WHERE s.kind = ANY(%(stops)s)
            AND ((s.account_key = a.key AND s.scope = 'account' AND (s.kind <> 'cease_communication'
@@ -60,7 +63,7 @@ SELECT a.key, a.external_id, a.creditor, a.collector, a.currency, a.product, a.a
          WHERE n.party_key = p.key AND n.state IN ('unconfirmed', 'confirmed') AND n.consent <> 'withdrawn') AS kinds,
        CASE WHEN c.payment_feed_max_age_hours IS NOT NULL THEN
             (SELECT max(f.as_of) FROM feeds f
-              WHERE f.kind = 'payments' AND (f.creditors = '{}' OR a.creditor = ANY(f.creditors))) END AS feed_at,
+              WHERE f.kind = 'payments' AND (f.creditors = '{{}}' OR a.creditor = ANY(f.creditors))) END AS feed_at,
        CASE WHEN %(logical)s THEN
             (SELECT min(s.at) FROM sandbox_events s JOIN cases k ON k.key = s.case_key
               WHERE k.account_key = a.key AND k.status <> 'closed' AND s.delivered_at IS NULL) END AS world_at
@@ -84,6 +87,8 @@ class AccountReading:
     facts: Facts
     feed_age: timedelta | None
     feed_limit: timedelta | None
+    plans: PlanReading = field(default_factory=PlanReading)
+    """Where its arrangements stand; what differs from what is written is in its ``news``."""
 
 
 def facts_of(now: datetime, *, logical: bool) -> Reading[dict[str, AccountReading]]:
@@ -126,6 +131,7 @@ def _reading(row: Mapping[str, Any], now: datetime, *, logical: bool) -> Account
     dues = [
         Due(ref, component, date.fromisoformat(due_on), amount) for ref, component, due_on, amount in row["dues"] or ()
     ]
+    tolerance = int(row["tolerance"].get(row["currency"], 0))
     owed = position(
         dues,
         entries,
@@ -135,8 +141,10 @@ def _reading(row: Mapping[str, Any], now: datetime, *, logical: bool) -> Account
             order=row["allocation"].get("order", "oldest_due_first"),
             components=tuple(row["allocation"].get("components", ())),
         ),
-        tolerance=int(row["tolerance"].get(row["currency"], 0)),
+        tolerance=tolerance,
     )
+    moment = Moment(now, today, zone or "UTC", reach, now if logical else None, tolerance)
+    plans = read_plans(row["plans"] or (), entries, moment)
     holding, hold_change = _holding(row["holds"] or (), owed, now, reach)
     stops, stop_change = _stops(row["stops"] or (), now, reach)
     closing_known = row["closing"] is not None and (not logical or datetime.fromisoformat(row["closing_at"]) <= now)
@@ -144,6 +152,7 @@ def _reading(row: Mapping[str, Any], now: datetime, *, logical: bool) -> Account
         hold_change,
         stop_change,
         _next_due(owed, today, zone),
+        *plans.changes,
         *_dated(entries, today, now, zone, logical=logical),
     ]
     own_change = min((at for at in changes if at is not None), default=None)
@@ -156,7 +165,7 @@ def _reading(row: Mapping[str, Any], now: datetime, *, logical: bool) -> Account
         past_due=owed.past_due,
         balance=owed.balance,
         oldest_due_on=owed.oldest_due_on,
-        dpd=owed.dpd,
+        dpd=days_past_due(owed.oldest_due_on, today, aged_from=plans.aged_from, frozen_on=plans.frozen_on),
         zone=zone,
         zones=zones if len(zones) > 1 else (),
         region=row["region"],
@@ -174,6 +183,10 @@ def _reading(row: Mapping[str, Any], now: datetime, *, logical: bool) -> Account
         stops=stops,
         closing=CloseReason(row["closing"]) if closing_known else None,
         cured_by=CloseReason.PAID if owed.past_due == 0 and owed.balance <= 0 else None,
+        plan=plans.plan,
+        plan_end=plans.end,
+        aged_from=plans.aged_from,
+        frozen_on=plans.frozen_on,
         next_change_at=world_at if awaits_world else own_change,
         awaits_world=awaits_world,
     )
@@ -186,6 +199,7 @@ def _reading(row: Mapping[str, Any], now: datetime, *, logical: bool) -> Account
         facts=facts,
         feed_age=None if row["feed_at"] is None else now - datetime.fromisoformat(row["feed_at"]),
         feed_limit=None if row["feed_hours"] is None else timedelta(hours=row["feed_hours"]),
+        plans=plans,
     )
 
 

@@ -14,9 +14,11 @@ from pydantic import TypeAdapter
 from sqlalchemy import Connection
 
 from db.actors import ActorError, acting_in_message
+from db.arrangements import PlanOrder, agree, cancel, promise, write_news
 from db.bulk import EVENT as BULK_EVENT
 from db.consequences import told_by as told_by_outcome
 from db.consequences import undone_by
+from db.facts import AccountReading, read_account
 from db.holds import HoldOrder, hold_case, release_holds
 from db.ledger import post_payment, reverse_payment
 from db.outcomes import read_outcome
@@ -24,14 +26,17 @@ from db.record import append_event
 from db.state_events import record_state_event
 from db.work_outcomes import Undialled, WorkOutcomes, refusal_of_outcome
 from domain.calendar import local_date
-from domain.case import Adopted, CaseState, Happened, Outcome, Reported, Skipped
+from domain.case import Adopted, Agreed, CaseState, Happened, Outcome, Reported, Skipped
 from domain.codes import AttemptStatus, CloseReason, HoldReason
 from domain.dispositions import Catalogue
 from domain.message import Message
 from domain.message_acts import act_of, why_not
 from domain.messages import (
+    AGREE,
     AdoptStrategy,
+    AgreeArrangement,
     AttemptUpdated,
+    CancelArrangement,
     CloseCase,
     CorrectOutcome,
     Pause,
@@ -49,6 +54,7 @@ from domain.messages import (
     WorkOutcome,
     parse_message,
 )
+from domain.plans import PlanBook, Proposal
 from domain.record import canonical
 from domain.roles import Role
 from domain.state_events import Told
@@ -68,6 +74,8 @@ class Recorder:
     batch: str
     seq: int
     catalogue: Catalogue
+    plans: PlanBook = field(default_factory=PlanBook)
+    """What may be agreed with whom."""
     refused: list[Refusal] = field(default_factory=list)
     """Messages whose sender may not send them; each is kept, and the case says so."""
     learnt: bool = False
@@ -75,7 +83,9 @@ class Recorder:
     _work: WorkOutcomes = field(init=False)
 
     def __post_init__(self) -> None:
-        self._work = WorkOutcomes(self.connection, self.state, self.debtor_key, self.seq, self._tell, self.catalogue)
+        self._work = WorkOutcomes(
+            self.connection, self.state, self.debtor_key, self.seq, self._tell, self.catalogue, self._promise
+        )
 
     @property
     def undialled(self) -> list[Undialled]:
@@ -86,7 +96,7 @@ class Recorder:
         """Apply one message once and return what it tells the case."""
         held = self._keep(received)
         if held is not None:
-            return held
+            return held or _not_answered(received)
         self.learnt = True
         if received.refusal is not None:
             return []
@@ -97,21 +107,24 @@ class Recorder:
         if reason is not None:
             return self._refuse(received, message, reason)
         outcomes = self._apply(message, received.at)
-        self.connection.exec_driver_sql(
-            "UPDATE inbox SET status = 'applied', outcomes = %s::jsonb WHERE source = 'case' AND external_id = %s",
-            (_OUTCOMES.dump_json(outcomes).decode(), self._inbox_id(received)),
-        )
+        self._settle(received, "applied", outcomes)
         return outcomes
+
+    def _settle(self, received: Received, status: str, outcomes: list[Outcome], refusal: str | None = None) -> None:
+        self.connection.exec_driver_sql(
+            "UPDATE inbox SET status = %s, outcomes = %s::jsonb, refusal = %s WHERE source = 'case' AND external_id = %s",
+            (status, _OUTCOMES.dump_json(outcomes).decode(), refusal, self._inbox_id(received)),
+        )
 
     def _refuse(self, received: Received, message: Message, reason: str) -> list[Outcome]:
         """Keep a message that changes nothing, and write into the record who tried what."""
-        self.connection.exec_driver_sql(
-            "UPDATE inbox SET status = 'refused', refusal = %s WHERE source = 'case' AND external_id = %s",
-            (reason, self._inbox_id(received)),
-        )
+        answer: list[Outcome] = []
+        if isinstance(message, AgreeArrangement):
+            answer = [Agreed(event_id=message.event_id, status="refused", refusal="not_allowed", reason=reason)]
+        self._settle(received, "refused", answer, reason)
         self._event("refused", received.at, {"message": received.name, "actor": message.actor, "reason": reason})
         self._say_refused(received, reason)
-        return []
+        return answer
 
     def _say_refused(self, received: Received, reason: str) -> None:
         digest = hashlib.sha256(canonical(received.body).encode()).hexdigest()
@@ -145,7 +158,8 @@ class Recorder:
         ).one()
         if row.batch == self.batch and row.refusal is not None and received.refusal is None:
             self._say_refused(received, row.refusal)
-        return _OUTCOMES.validate_python(row.outcomes) if row.batch == self.batch else []
+        told = _OUTCOMES.validate_python(row.outcomes)
+        return told if row.batch == self.batch else [one for one in told if isinstance(one, Agreed)]
 
     # --- by kind ------------------------------------------------------------------------------------------------
 
@@ -170,6 +184,8 @@ class Recorder:
             SkipStep: self._skip_step,
             CloseCase: self._close_case,
             AdoptStrategy: self._adopt_strategy,
+            AgreeArrangement: self._agree,
+            CancelArrangement: self._cancel,
             AttemptUpdated: self._attempt_updated,
             StateEvent: self._state_event,
         }
@@ -256,6 +272,61 @@ class Recorder:
             self._event("adoption_ordered", at, {"digest": message.digest, "actor": message.actor})
         return [Adopted(digest=message.digest)]
 
+    def _agree(self, message: AgreeArrangement, at: datetime) -> list[Outcome]:
+        """Agree an arrangement, and say what became of the wish: whoever asked waits for it."""
+        reading = self._reading(at)
+        if message.currency != reading.facts.currency:
+            reason = f"the account is kept in {reading.facts.currency}"
+            return [Agreed(event_id=message.event_id, status="refused", refusal="other_currency", reason=reason)]
+        proposal = Proposal(
+            message.kind, message.covers, message.covered, message.agreed, message.discount, message.dpd_effect
+        )
+        order = PlanOrder(
+            case_key=self.state.case_key,
+            account_key=self.state.account_key,
+            proposal=proposal,
+            event_id=f"{self.state.case_key}#{message.event_id}",
+            at=at,
+            by=message.actor,
+            policy=message.policy,
+            renegotiates=message.renegotiate,
+            expires_on=message.expires_on,
+            statement=message.statement,
+            note_ref=message.note_ref,
+        )
+        found = agree(self.connection, order, self.plans, reading)
+        return [
+            Agreed(
+                event_id=message.event_id,
+                arrangement=found.key,
+                status=found.status,
+                approval=found.approval,
+                refusal=found.refusal,
+                reason=found.reason[:300],
+            )
+        ]
+
+    def _promise(self, order: PlanOrder) -> str | None:
+        """Write down a promise that somebody reported; why it changes nothing, if so, stands in the record."""
+        found = promise(self.connection, order, self.plans, self._reading(order.at))
+        if found.key is None:
+            self._event("promise_noted", order.at, {"reason": found.refusal, "actor": order.by})
+        return found.key
+
+    def _reading(self, at: datetime) -> AccountReading:
+        """Return the account as it is after what this very batch has brought; how plans stand is written first."""
+        logical = self.state.clock.is_logical
+        reading = read_account(self.connection, self.state.account_key, at, logical=logical)
+        if reading.plans.news and write_news(self.connection, self.state.case_key, reading, at):
+            reading = read_account(self.connection, self.state.account_key, at, logical=logical)
+        return reading
+
+    def _cancel(self, message: CancelArrangement, at: datetime) -> list[Outcome]:
+        account, key = self.state.account_key, message.arrangement
+        if not cancel(self.connection, key, account, by=message.actor, at=at, reason=message.reason):
+            self._event("unknown_arrangement", at, {"arrangement": key, "actor": message.actor})
+        return []
+
     def _attempt_updated(self, message: AttemptUpdated, at: datetime) -> list[Outcome]:
         row = self.connection.exec_driver_sql(
             "SELECT seq, step, status, not_before FROM attempts WHERE key = %s AND case_key = %s",
@@ -318,6 +389,14 @@ class Recorder:
 
     def _day(self, at: datetime) -> date:
         return local_date(at, self.state.facts.zone or "UTC")
+
+
+def _not_answered(received: Received) -> list[Outcome]:
+    """Answer a wish under an event id that something else has used: whoever asked must not wait for ever."""
+    if received.name != AGREE or received.refusal is not None:
+        return []
+    reason = "this event id was used for something else; give each event one of its own"
+    return [Agreed(event_id=received.event_id, status="refused", refusal="event_id_used", reason=reason)]
 
 
 def refusal_of_sender(connection: Connection, message: Message, case_key: str) -> str | None:

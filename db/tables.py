@@ -31,6 +31,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.schema import SchemaItem
 
 from domain.approvals import Verdict as Decision
+from domain.arrangements import ACTIVE, ENDS_AND_PROPOSED, ArrangementKind, Covers, DpdEffect
 from domain.codes import (
     Actor,
     AttemptStatus,
@@ -652,6 +653,26 @@ outcomes = Table(
 )
 """What came of calls and visits, append-only. ``corrects`` names the event that this one says was wrong; the last of
 such a chain is in force. ``followed``: what was done because of it, so that a correction can undo it."""
+income_statements = Table(
+    "income_statements",
+    metadata,
+    _key("income_statement", "F"),
+    _ref("party_key", "parties.key", index=True),
+    _ref("account_key", "accounts.key", null=True, index=True),
+    _text("source"),
+    _text("taken_by"),
+    _at("taken_at"),
+    _text("currency"),
+    Column("income", JSONB, nullable=False, server_default="{}"),
+    Column("spending", JSONB, nullable=False, server_default="{}"),
+    _money("monthly"),
+    _text("evidence_ref", null=True),
+    _text("event_id", null=True),
+    UniqueConstraint("event_id"),
+    CheckConstraint("monthly >= 0", name="monthly"),
+)
+"""What a debtor says they earn and spend a month, by code in minor units, and what they can pay (``monthly``): from
+whom, taken by whom and when. Personal data: it is read by people, and stays here."""
 
 arrangements = Table(
     "arrangements",
@@ -662,20 +683,44 @@ arrangements = Table(
     _text("kind"),
     _text("status", default="active"),
     _text("currency"),
+    _text("covers", default="part"),
     _money("covered_amount"),
     Column("discount", BigInteger, nullable=False, server_default="0"),
     _text("dpd_effect", default="none"),
+    Column("grace_days", Integer, nullable=False, server_default="0"),
+    _on("expires_on", null=True),
+    _text("policy", default=""),
+    _text("policy_digest", default=""),
+    Column("terms", JSONB, nullable=False, server_default="{}"),
     _at("agreed_at"),
     _text("agreed_by", default="system"),
+    _text("approval", null=True),
     _text("approved_by", null=True),
-    _at("expires_at", null=True),
+    _at("starts_at", null=True),
     _at("ended_at", null=True),
+    _text("ended_by", null=True),
+    _text("end_reason", null=True),
+    _on("re_aged_on", null=True),
+    Column("waivers", Integer, nullable=False, server_default="0"),
+    _ref("replaces", "arrangements.key", null=True),
+    _ref("statement_key", "income_statements.key", null=True),
+    _text("note_ref", null=True),
     _text("event_id", null=True),
     UniqueConstraint("event_id"),
-    _one_of("kind", ("promise", "instalments", "deferral", "settlement")),
-    _one_of("status", ("proposed", "active", "kept", "partially_kept", "broken", "cancelled", "expired")),
-    _one_of("dpd_effect", ("none", "freeze", "re-age")),
+    _one_of("kind", ArrangementKind),
+    _one_of("covers", Covers),
+    _one_of("status", (ACTIVE, *ENDS_AND_PROPOSED)),
+    _one_of("dpd_effect", DpdEffect),
+    CheckConstraint("discount >= 0 AND discount < covered_amount", name="discount"),
+    CheckConstraint(
+        "status = 'proposed' OR status = 'refused' OR starts_at IS NOT NULL OR ended_at IS NOT NULL", name="starts"
+    ),
+    Index("uq_arrangements_active", "account_key", unique=True, postgresql_where=text("status = 'active'")),
+    Index("uq_arrangements_proposed", "account_key", unique=True, postgresql_where=text("status = 'proposed'")),
 )
+"""What was agreed. ``status`` says ``active`` while it is performed, else how it ended; the moments between follow from
+lines, payments and the day (``domain.arrangements``). ``terms`` is the policy as it was then. ``waivers`` counts how
+often a discount was granted and taken back: odd while it is granted. ``approval`` says why a second person was asked."""
 
 arrangement_lines = Table(
     "arrangement_lines",

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from db.arrangements import PlanOrder
 from db.consequences import FAN_OUT, Consequences
 from db.outcomes import OutcomeRow, add_outcome, is_corrected, read_outcome, still_said
 from db.record import append_event, append_events
@@ -96,6 +97,8 @@ class WorkOutcomes:
     tell: Callable[[Told], None]
     """Records the state event that an outcome tells."""
     catalogue: Catalogue
+    promise: Callable[[PlanOrder], str | None]
+    """Records the promise that an outcome tells; returns the key of the arrangement it became."""
     undialled: list[Undialled] = field(default_factory=list)
 
     def worked(self, message: _Outcome, at: datetime) -> list[Outcome]:
@@ -181,7 +184,7 @@ class WorkOutcomes:
 
     @property
     def _consequences(self) -> Consequences:
-        return Consequences(self.connection, self.state, self.debtor_key, self.tell)
+        return Consequences(self.connection, self.state, self.debtor_key, self.tell, self.promise)
 
     def _worked(self, row: Disposition, message: WorkOutcome, at: datetime, channel: Channel) -> Worked:
         """Return what the catalogue makes of an outcome, for the ladder."""

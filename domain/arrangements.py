@@ -72,6 +72,8 @@ FAILED = frozenset({Standing.PARTIALLY_KEPT, Standing.BROKEN, Standing.EXPIRED})
 
 ACTIVE = "active"
 """How the ledger writes what is performed: which of its moments it is follows from the day."""
+ENDS_AND_PROPOSED = tuple(one for one in Standing if one not in PERFORMED)
+"""What the ledger writes besides."""
 
 
 class ArrangementError(ValueError):
@@ -232,7 +234,7 @@ def _failure(agreed: Agreement, money: Sequence[Credit], today: date) -> tuple[d
         on = _short_on(money, last_day, least, today)
         if on is not None:
             some = _in_time(money, last_day, on) > before
-            failures.append((on, 1, Standing.PARTIALLY_KEPT if some else Standing.BROKEN))
+            failures.append((on, line.no, Standing.PARTIALLY_KEPT if some else Standing.BROKEN))
     if agreed.expires_on is not None:
         on = _short_on(money, agreed.expires_on, max(needed - agreed.tolerance, 1), today)
         if on is not None:

@@ -10,13 +10,14 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from domain.clock import BusinessClock
-from domain.codes import AttemptStatus, CloseReason, Stage, TaskKind, Verdict
+from domain.codes import AttemptStatus, Channel, CloseReason, Stage, TaskKind, Verdict
 from domain.facts import Facts
 from domain.messages import Received, Refusal
 from domain.strategy import Strategy
 
 STATE_VERSION = 1
 SEEN_KEPT = 500
+ANSWERS_KEPT = 50
 REFUSED_KEPT = 20
 
 
@@ -67,6 +68,35 @@ class Cursor(BaseModel):
     """When the outcome of the last try says the next one is; only beside ``tried_at``."""
     appointed: bool = False
     """``again_at`` was agreed with the debtor."""
+    resumed_at: AwareDatetime | None = None
+    """The ladder goes on with this step at this instant, after an arrangement: it is due then."""
+
+
+class Reminding(BaseModel):
+    """The reminder before one line of an arrangement. ``done``: nothing more is sent for it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    mark: str
+    tried: int = 0
+    """How many of its channels were tried."""
+    seq: int | None = None
+    """The attempt that was put off, taken up under its own key."""
+    not_before: AwareDatetime | None = None
+    done: bool = False
+
+
+class Agreed(BaseModel):
+    """What became of a wish to agree an arrangement: its key, or the refusal and why."""
+
+    kind: Literal["agreed"] = "agreed"
+    event_id: str
+    arrangement: str | None = None
+    status: str
+    approval: str | None = None
+    """Why a second person is asked."""
+    refusal: str | None = None
+    reason: str = ""
 
 
 class CaseState(BaseModel):
@@ -95,6 +125,12 @@ class CaseState(BaseModel):
     handover: str | None = None
     adopting: str | None = None
     """Digest of the strategy that somebody ordered the case to follow, until it has changed over."""
+    reminding: Reminding | None = None
+    """The reminder that was sent last, or is put off."""
+    plan_end: str | None = None
+    """The end of an arrangement that the ladder has taken in."""
+    answers: tuple[Agreed, ...] = ()
+    """What became of the last arrangements that somebody asked to agree."""
 
     def attempt_key(self, seq: int) -> str:
         """Return the key of attempt number ``seq`` of this case."""
@@ -154,6 +190,14 @@ class Contact(Act):
     seq: int
 
 
+class Remind(Act):
+    """Make one attempt to remind of a line of an arrangement."""
+
+    mark: str
+    channel: Channel
+    seq: int
+
+
 class Ask(Act):
     """Give a person something to do: a step's task, a repair, a review."""
 
@@ -190,7 +234,7 @@ class Close(Act):
     reason: CloseReason
 
 
-Decided = Wait | Contact | Ask | GiveUp | Refresh | HandOver | Close
+Decided = Wait | Contact | Remind | Ask | GiveUp | Refresh | HandOver | Close
 
 
 # --- requests to the ledger and their reports -----------------------------------------------------------------------
@@ -208,6 +252,9 @@ class ContactRequest(Request):
 
     step: str
     seq: int
+    reminder: str | None = None
+    """The line of an arrangement that is spoken of, where it is no step of the ladder."""
+    channel: Channel | None = None
 
 
 class ContactReport(BaseModel):
@@ -220,6 +267,8 @@ class ContactReport(BaseModel):
     verdict: Verdict
     rule_ids: tuple[str, ...] = ()
     not_before: AwareDatetime | None = None
+    reminder: str | None = None
+    channel: Channel | None = None
     at: AwareDatetime
     facts: Facts
 
@@ -337,7 +386,7 @@ class Adopted(BaseModel):
     digest: str
 
 
-Outcome = Annotated[Worked | Corrected | Reported | Skipped | Happened | Adopted, Field(discriminator="kind")]
+Outcome = Annotated[Worked | Corrected | Reported | Skipped | Happened | Adopted | Agreed, Field(discriminator="kind")]
 
 
 class RecordReport(BaseModel):

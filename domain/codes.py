@@ -211,6 +211,7 @@ class Stage(StrEnum):
     VISITING = "visiting"
     LEGAL = "legal"
     HELD = "held"
+    ARRANGED = "arranged"
     ENDED_LADDER = "ended_ladder"
     CLOSED = "closed"
 

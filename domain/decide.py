@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import assert_never
 
+from domain.arranged import after_arrangement, reminded, while_arranged
 from domain.calendar import add_days, add_period, local_date, start_of_day
 from domain.case import (
+    ANSWERS_KEPT,
     Adopted,
+    Agreed,
     Ask,
     AskReport,
     CaseState,
@@ -29,6 +32,7 @@ from domain.case import (
     OpenItem,
     RecordReport,
     Refresh,
+    Remind,
     Report,
     Reported,
     Skipped,
@@ -40,11 +44,21 @@ from domain.conditions import History as Tried
 from domain.conditions import holds
 from domain.facts import Facts
 from domain.messages import Received
-from domain.schedule import Anchors, step_due
+from domain.schedule import Anchors, open_from, step_due
 from domain.stops import barred, barred_altogether, no_contact, withdrawn, words_of_hold, words_of_stops
 from domain.strategy import GoTo, Step, Strategy
 
-SETTLED_BY_FACTS = frozenset({"core.not-past-due", "core.closed", "core.hold", "core.stopped", "core.zone-unknown"})
+SETTLED_BY_FACTS = frozenset(
+    {
+        "core.not-past-due",
+        "core.closed",
+        "core.hold",
+        "core.stopped",
+        "core.zone-unknown",
+        "core.arrangement",
+        "core.nothing-to-remind",
+    }
+)
 """Refusals that the facts explain: the rung stays, and ``decide`` acts on the facts."""
 
 NEVER_AFTER_UNWORKED = frozenset({Channel.VISIT, Channel.LEGAL})
@@ -108,7 +122,7 @@ def _awaiting_world(change: datetime, now: datetime) -> Wait:
 def _planned(state: CaseState, strategy: Strategy, now: datetime) -> Decided:
     """Say what would be done if only the ladder mattered."""
     facts, item = state.facts, state.item
-    if (resting := _resting(state, strategy)) is not None:
+    if (resting := _resting(state, strategy, now)) is not None:
         return resting
     if item is not None:
         if item.expires_at is not None and item.expires_at <= now:
@@ -131,8 +145,8 @@ def _planned(state: CaseState, strategy: Strategy, now: datetime) -> Decided:
     return Ask(kind=rung.step.task_kind, step=rung.step.id, seq=seq or state.seq + 1)
 
 
-def _resting(state: CaseState, strategy: Strategy) -> GiveUp | Wait | None:
-    """Say what is done while a hold or an event bars everything: take back what is open, then wait in place."""
+def _resting(state: CaseState, strategy: Strategy, now: datetime) -> GiveUp | Remind | Wait | None:
+    """Say what is done while a hold, an event or an arrangement bars everything: take back what is open, then wait."""
     facts, item = state.facts, state.item
     if item is not None and withdrawn(facts, strategy, item):
         return GiveUp(item=item.key, requeue=False, withdrawn=True)
@@ -140,7 +154,7 @@ def _resting(state: CaseState, strategy: Strategy) -> GiveUp | Wait | None:
         return Wait(until=None, why=words_of_hold(facts.hold))
     if barred_altogether(facts):
         return Wait(until=None, why=words_of_stops(facts))
-    return None
+    return while_arranged(state, now)
 
 
 def _at_the_end(state: CaseState, strategy: Strategy) -> Ask | Wait:
@@ -201,7 +215,7 @@ def aged(facts: Facts, now: datetime) -> Facts:
     """Return facts with the days past due as of ``now``: time passes between two readings of the ledger."""
     if facts.oldest_due_on is None:
         return facts
-    dpd = (local_date(now, facts.zone or "UTC") - facts.oldest_due_on).days
+    dpd = facts.dpd_on(local_date(now, facts.zone or "UTC"))
     return facts if dpd == facts.dpd else facts.model_copy(update={"dpd": dpd})
 
 
@@ -249,7 +263,7 @@ def due_of(state: CaseState, strategy: Strategy, index: int) -> datetime | None:
     """Return when a step is due; ``None`` when what it counts from has not happened."""
     cursor, facts = state.cursor, state.facts
     current = index == cursor.index
-    due_on = facts.oldest_due_on
+    due_on = facts.counts_from
     if state.base_due_on is not None:
         due_on = max(state.base_due_on, due_on) if due_on is not None else state.base_due_on
     anchors = Anchors(
@@ -268,6 +282,8 @@ def due_of(state: CaseState, strategy: Strategy, index: int) -> datetime | None:
     appointed = tried_at is not None and cursor.appointed
     step = strategy.steps[index]
     due = step_due(step, anchors, previous_try_at=tried_at, again_at=again_at, appointed=appointed)
+    if due is not None and current and cursor.resumed_at is not None and tried_at is None:
+        due = open_from(cursor.resumed_at, step, anchors)
     if due is not None and current and cursor.not_before is not None:
         due = max(due, cursor.not_before)
     return due
@@ -276,21 +292,36 @@ def due_of(state: CaseState, strategy: Strategy, index: int) -> datetime | None:
 def advance(state: CaseState, strategy: Strategy, now: datetime) -> CaseState:
     """Move the cursor past the steps that were passed over, so that they stay passed over."""
     facts = state.facts
-    if facts.zone is None or state.item is not None or facts.hold is not None or barred_altogether(facts):
+    if facts.zone is None or state.item is not None or at_rest(facts):
         return state
     rung = next_rung(state, strategy, now)
     if rung.index == state.cursor.index:
         return state
     moved = state.cursor.model_copy(
-        update={"index": rung.index, "try_no": 1, "tried_at": None, "not_before": None, "open_seq": None}
+        update={
+            "index": rung.index,
+            "try_no": 1,
+            "tried_at": None,
+            "not_before": None,
+            "open_seq": None,
+            "resumed_at": None,
+        }
     )
     return state.model_copy(update={"cursor": moved})
+
+
+def at_rest(facts: Facts) -> bool:
+    """Whether the ladder stands still: a hold, an event or an arrangement bars everything on it."""
+    arranged = facts.plan is not None and facts.plan.rests
+    return facts.hold is not None or barred_altogether(facts) or arranged
 
 
 def stage_of(state: CaseState, strategy: Strategy) -> Stage:
     """Return the stage for lists: the kind of the step that was done last, or of the next one."""
     if state.facts.hold is not None or barred_altogether(state.facts):
         return Stage.HELD
+    if state.facts.plan is not None and state.facts.plan.rests:
+        return Stage.ARRANGED
     if state.item is not None and state.item.step is not None:
         return _stage_of_step(strategy.steps[strategy.index_of(state.item.step)])
     if state.cursor.index >= len(strategy.steps):
@@ -320,6 +351,8 @@ def _stage_of_step(step: Step) -> Stage:
 def first_state(state: CaseState, strategy: Strategy) -> CaseState:
     """Prepare the state of a case that has just opened: where a late starter stands."""
     facts = state.facts
+    if facts.plan_end is not None:  # what ended before this episode is nothing to come back from
+        state = state.model_copy(update={"plan_end": facts.plan_end.mark})
     if strategy.late_start != "first_step" or facts.zone is None:
         return state
     first_days = strategy.steps[0].start.days if strategy.steps[0].start.since == "due" else 0
@@ -333,8 +366,15 @@ def first_state(state: CaseState, strategy: Strategy) -> CaseState:
 def apply(state: CaseState, strategy: Strategy, report: Report) -> tuple[CaseState, list[Received]]:
     """Fold a report into the state. Also returns messages the case sends itself (a hold that an outcome demands)."""
     state = state.model_copy(update={"facts": report.facts, "now": max(state.now, report.at)})
+    state, own = _fold(state, strategy, report)
+    return after_arrangement(state, strategy), own
+
+
+def _fold(state: CaseState, strategy: Strategy, report: Report) -> tuple[CaseState, list[Received]]:
     match report:
         case ContactReport():
+            if report.reminder is not None:
+                return reminded(state, report, report.reminder), []
             return _apply_contact(state, strategy, report)
         case AskReport():
             return _apply_ask(state, strategy, report)
@@ -421,6 +461,9 @@ def _apply_record(state: CaseState, strategy: Strategy, report: RecordReport) ->
                 state = _apply_skip(state, strategy, outcome)
             case Adopted():
                 state = state.model_copy(update={"adopting": outcome.digest})
+            case Agreed():
+                others = tuple(one for one in state.answers if one.event_id != outcome.event_id)
+                state = state.model_copy(update={"answers": (*others, outcome)[-ANSWERS_KEPT:]})
             case _:
                 events = {**state.events, outcome.event: outcome.at}
                 state = state.model_copy(update={"events": events})
@@ -548,7 +591,7 @@ def _at_step(state: CaseState, index: int, seq: int) -> CaseState:
     """Put the cursor on the step that is being worked (it may have joined further up)."""
     cursor = state.cursor
     if cursor.index != index:
-        cursor = cursor.model_copy(update={"index": index, "try_no": 1, "tried_at": None})
+        cursor = cursor.model_copy(update={"index": index, "try_no": 1, "tried_at": None, "resumed_at": None})
     return state.model_copy(update={"cursor": cursor, "seq": seq})
 
 

@@ -8,8 +8,10 @@ from datetime import date
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
+from domain.arrangements import ArrangementKind, Standing, days_past_due
 from domain.codes import Actor, CloseReason, HoldReason
 from domain.state_events import StateKind
+from domain.strategy import Between
 
 
 class Holding(BaseModel):
@@ -19,6 +21,57 @@ class Holding(BaseModel):
 
     reason: HoldReason
     until: AwareDatetime | None = None
+
+
+class Courtesy(BaseModel):
+    """The reminder before one line of an arrangement: from when to when, and how."""
+
+    model_config = ConfigDict(frozen=True)
+
+    from_at: AwareDatetime
+    until: AwareDatetime
+    channels: tuple[str, ...]
+    template: str
+    between: Between
+
+
+class Plan(BaseModel):
+    """The arrangement that stands. ``amount`` is what is left of its next line, number ``line`` of ``lines``."""
+
+    model_config = ConfigDict(frozen=True)
+
+    key: str
+    kind: ArrangementKind
+    standing: Standing
+    rests: bool = True
+    """Whether outreach rests: while it is performed, and while a proposal waits where its policy says so."""
+    line: int
+    lines: int
+    due_on: date
+    amount: int
+    reminder: Courtesy | None = None
+    """``None``: none is wanted for this line, or its time has gone by."""
+
+    @property
+    def mark(self) -> str:
+        """The line as one word: what a reminder speaks of."""
+        return f"{self.key}/{self.line}"
+
+
+class PlanEnd(BaseModel):
+    """How the last arrangement ended, and from when the ladder goes on. ``resume``: where its policy wants that."""
+
+    model_config = ConfigDict(frozen=True)
+
+    key: str
+    standing: Standing
+    at: AwareDatetime
+    resume: str = "strategy"
+
+    @property
+    def mark(self) -> str:
+        """The end as one word: a case takes it in once."""
+        return f"{self.key}/{self.standing}/{self.at.isoformat()}"
 
 
 class Facts(BaseModel):
@@ -55,7 +108,24 @@ class Facts(BaseModel):
     """Set when somebody decided that the case ends: recalled, sold, settled, deceased, ..."""
     cured_by: CloseReason | None = None
     """``paid`` when nothing at all is owed any more; else the case says whether it was a cure or a self-cure."""
+    plan: Plan | None = None
+    plan_end: PlanEnd | None = None
+    aged_from: date | None = None
+    """The days past due count from here at the earliest: the account was re-aged."""
+    frozen_on: date | None = None
+    """The days past due stand still since then: an arrangement that freezes them is performed."""
     next_change_at: AwareDatetime | None = None
     """The next instant at which what is already recorded will change these facts (a hold ends, a dated payment)."""
     awaits_world: bool = False
     """Whether the next change is a message still on its way, as only a simulated carrier can know."""
+
+    @property
+    def counts_from(self) -> date | None:
+        """The day that days past due and the ladder count from."""
+        if self.oldest_due_on is None or self.aged_from is None:
+            return self.oldest_due_on
+        return max(self.oldest_due_on, self.aged_from)
+
+    def dpd_on(self, today: date) -> int:
+        """Return the days past due on a local day."""
+        return days_past_due(self.oldest_due_on, today, aged_from=self.aged_from, frozen_on=self.frozen_on)

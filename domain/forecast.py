@@ -21,6 +21,8 @@ from domain.case import (
     OpenItem,
     RecordReport,
     Refresh,
+    Remind,
+    Reminding,
     Wait,
     Worked,
 )
@@ -81,6 +83,9 @@ class _Forecast:
                 return _changed(state)
             case Contact():
                 return self._contact(state, coming)
+            case Remind():
+                self._say("reminds of an agreed payment", by=coming.channel)
+                return state.model_copy(update={"reminding": Reminding(mark=coming.mark, done=True)})
             case Ask():
                 return self._ask(state, coming)
             case GiveUp():

@@ -27,6 +27,8 @@ CORE_RULES = {
     "core.not-past-due": "nothing is past due",
     "core.closed": "the case is closed, or will be",
     "core.hold": "a hold stands",
+    "core.arrangement": "an arrangement is performed, or waits for approval in peace",
+    "core.nothing-to-remind": "there is no such line to be reminded of any more",
     "core.stopped": "what happened to the person or the debt bars this kind of contact",
     "core.contact-point-held": "the contact point or the channel is on hold",
     "core.no-contact-point": "there is nowhere to reach the person by this channel",
@@ -59,6 +61,8 @@ class Admission:
     feed_age: timedelta | None = None
     feed_limit: timedelta | None = None
     holidays_of: str | None = None
+    reminds: str | None = None
+    """The line of an arrangement that a courtesy reminder speaks of."""
     rules: RuleFacts | None = None
     """What the rule packs are asked about; ``None`` where none are in force."""
 
@@ -120,6 +124,23 @@ def _held(admission: Admission) -> Hit | None:
     return Hit("core.hold") if admission.facts.hold is not None else None
 
 
+def _arranged(admission: Admission) -> Hit | None:
+    """Refuse to collect while an arrangement is performed; what goes wrong with it ends it first."""
+    if admission.purpose in PASSES_A_HOLD:
+        return None
+    plan = admission.facts.plan
+    return Hit("core.arrangement") if plan is not None and plan.rests else None
+
+
+def _nothing_to_remind(admission: Admission) -> Hit | None:
+    """Refuse a reminder of a line that was paid, or belongs to what has ended, meanwhile."""
+    if admission.reminds is None:
+        return None
+    plan = admission.facts.plan
+    stands = plan is not None and plan.mark == admission.reminds and plan.reminder is not None
+    return None if stands else Hit("core.nothing-to-remind")
+
+
 def _stopped(admission: Admission) -> Hit | None:
     """Refuse what an event bars for as long as it stands: after a cease, a death, a discharge."""
     barring = (kind for kind in admission.facts.stops if bars(kind, admission.channel, admission.purpose))
@@ -178,6 +199,8 @@ LEDGER_CHECKS: tuple[Check, ...] = (
     _not_past_due,
     _closed,
     _held,
+    _arranged,
+    _nothing_to_remind,
     _stopped,
     _point_held,
     _no_contact_point,

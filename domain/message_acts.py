@@ -10,7 +10,9 @@ from domain.codes import HoldReason
 from domain.message import Message
 from domain.messages import (
     AdoptStrategy,
+    AgreeArrangement,
     AttemptUpdated,
+    CancelArrangement,
     CloseCase,
     CorrectOutcome,
     LedgerChanged,
@@ -42,6 +44,8 @@ _ACTS: dict[type[Message], Act] = {
     SkipStep: Act.SKIP_STEP,
     CloseCase: Act.CLOSE,
     AdoptStrategy: Act.ADOPT_STRATEGY,
+    AgreeArrangement: Act.AGREE_PLAN,
+    CancelArrangement: Act.CANCEL_PLAN,
     AttemptUpdated: Act.REPORT,
     LedgerChanged: Act.REPORT,
     YourTurn: Act.REPORT,

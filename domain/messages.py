@@ -9,8 +9,17 @@ import hashlib
 import json
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
+from domain.arrangements import MOST_LINES, ArrangementKind, Covers, DpdEffect, Line, check_sums
 from domain.codes import Channel, CloseReason, HoldReason, HoldScope, Reached
 from domain.message import Code, CurrencyCode, Day, Instant, Message, MinorUnits, Reference
 from domain.state_messages import STATE_MESSAGES
@@ -159,6 +168,61 @@ class AdoptStrategy(Message):
     position: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{12}$")] | None = None
 
 
+class AgreedLine(BaseModel):
+    """One agreed payment, in minor units."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    due_on: Day
+    amount: MinorUnits
+
+
+class AgreeArrangement(Message):
+    """An arrangement with the debtor: a promise, instalments, a deferral, a settlement. Agreed as an Update.
+
+    The lines and the discount are together what is covered.
+    """
+
+    kind: ArrangementKind
+    covers: Covers = Covers.PAST_DUE
+    lines: Annotated[tuple[AgreedLine, ...], Field(min_length=1, max_length=MOST_LINES)]
+    currency: CurrencyCode
+    discount: Annotated[int, Field(ge=0, le=10**15)] = 0
+    policy: Code | None = None
+    dpd_effect: DpdEffect | None = None
+    expires_on: Day | None = None
+    renegotiate: bool = False
+    statement: Reference | None = None
+    note_ref: Reference | None = None
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> "AgreeArrangement":
+        check_sums(self.kind, self.agreed, self.covered, self.discount)
+        if self.expires_on is not None and (
+            self.kind is not ArrangementKind.SETTLEMENT or self.expires_on < self.lines[-1].due_on
+        ):
+            message = "expires_on is the last day of a settlement, not before its last line"
+            raise ValueError(message)
+        return self
+
+    @property
+    def agreed(self) -> tuple[Line, ...]:
+        """The lines, numbered."""
+        return tuple(Line(no, line.due_on, line.amount) for no, line in enumerate(self.lines, start=1))
+
+    @property
+    def covered(self) -> int:
+        """What it covers."""
+        return sum(line.amount for line in self.lines) + self.discount
+
+
+class CancelArrangement(Message):
+    """End an arrangement or a proposal before its time; the ladder goes on the day after."""
+
+    arrangement: Reference
+    reason: Code = "withdrawn"
+
+
 class AttemptUpdated(Message):
     """Internal: an attempt changed after it was made (callback, reconciliation)."""
 
@@ -177,6 +241,7 @@ class YourTurn(Message):
 
 TURN = "your_turn"
 ADOPT = "adopt_strategy"
+AGREE = "agree_arrangement"
 
 MESSAGES: dict[str, type[Message]] = {
     "record_payment": RecordPayment,
@@ -192,6 +257,8 @@ MESSAGES: dict[str, type[Message]] = {
     "skip_step": SkipStep,
     "close_case": CloseCase,
     ADOPT: AdoptStrategy,
+    AGREE: AgreeArrangement,
+    "cancel_arrangement": CancelArrangement,
     "attempt_updated": AttemptUpdated,
     "ledger_changed": LedgerChanged,
     "your_turn": YourTurn,

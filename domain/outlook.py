@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from domain.case import Ask, CaseState, Close, Contact, Decided, GiveUp, HandOver, Refresh, Wait
+from domain.case import Ask, CaseState, Close, Contact, Decided, GiveUp, HandOver, Refresh, Remind, Wait
 from domain.codes import Stage
 from domain.decide import advance, decide, stage_of
 from domain.strategy import Strategy
@@ -62,6 +62,8 @@ def outlook(state: CaseState, strategy: Strategy, now: datetime, *, pending: boo
         case Contact():
             words = f"contacting: step {coming.step}"
             return Outlook(stage, coming.step, now, words, coming.step, _channel(strategy, coming.step))
+        case Remind():
+            return Outlook(stage, step, now, f"reminding of {coming.mark} by {coming.channel}")
         case Ask():
             return Outlook(stage, coming.step, now, f"asking a person: {coming.kind}")
         case GiveUp():

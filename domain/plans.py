@@ -38,6 +38,10 @@ Word = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
 _DAYS_OF = {"month": 31, "two_weeks": 14, "week": 7}
 
 
+class PlanError(ValueError):
+    """An arrangement that cannot be offered, agreed, approved or found. One line: what, and how to mend."""
+
+
 def _listed(value: Any) -> Any:  # noqa: ANN401 - whatever the file holds
     return [value] if isinstance(value, str) else value
 

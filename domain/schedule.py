@@ -47,8 +47,11 @@ def step_due(
         at = add_period(previous_try_at, step.every, anchors.zone, anchors.holidays_of)
     else:
         at = _first(step, anchors)
-    if at is None:
-        return None
+    return None if at is None else open_from(at, step, anchors)
+
+
+def open_from(at: datetime, step: Step, anchors: Anchors) -> datetime:
+    """Return the first instant from ``at`` that keeps the least gap and lies in the step's hours (UTC)."""
     if step.min_gap is not None and anchors.last_contact_at is not None:
         at = max(at, add_period(anchors.last_contact_at, step.min_gap, anchors.zone, anchors.holidays_of))
     return next_opening(at, step.between, anchors.zone, anchors.holidays_of)

@@ -355,6 +355,8 @@ class Strategy(Clause):
     ends: tuple[End, ...] = ()
     at_end: Literal["review", "wait"] = "review"
     """After the last step: hand the case to a person, or wait for the debtor."""
+    after_broken: str = "next"
+    """Where the ladder goes on when an arrangement was broken: the step it stood before, or the one named."""
 
     @model_validator(mode="after")
     def _steps_are_known(self) -> Self:
@@ -362,6 +364,9 @@ class Strategy(Clause):
         twice = sorted({one for one in ids if ids.count(one) > 1})
         if twice:
             message = f"step id used twice: {', '.join(twice)}"
+            raise ValueError(message)
+        if self.after_broken not in {*ids, "next"}:
+            message = f"'after_broken' leads to the unknown step '{self.after_broken}'; write next or a step's id"
             raise ValueError(message)
         for step in self.steps:
             for outcome, leads in step.then.items():

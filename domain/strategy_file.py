@@ -309,6 +309,10 @@ def _names_of_steps(values: dict[str, Any], reader: _Reader) -> None:
         if name in _WORDS_OF_GO_TO:
             reader.add(("steps", number, "id"), f"{_quoted(name)} has a meaning of its own", "rename it")
         first.setdefault(name, number)
+    resumes = values.get("after_broken")
+    if isinstance(resumes, str) and resumes not in {*first, "next"}:
+        mend = _nearest(resumes, {*first, "next"})
+        reader.add(("after_broken",), f"leads to the unknown step {_quoted(resumes)}", mend)
     for number, step in _steps_of(values):
         then = step.get("then")
         for outcome, leads in then.items() if isinstance(then, dict) else ():
@@ -395,7 +399,13 @@ def _validated(values: dict[str, Any], reader: _Reader, source: str, grammar: Gr
     return read
 
 
+_LATER_KEYS = {"after_broken": "next"}
+"""Keys that were added to the grammar, with what their absence means: strategies without them keep their digest."""
+
+
 def digest(strategy: Strategy) -> str:
     """Return the SHA-256 of the strategy's canonical JSON, in hex: the same meaning gives the same digest."""
-    canonical = json.dumps(strategy.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    whole = strategy.model_dump(mode="json")
+    body = {key: value for key, value in whole.items() if (key, value) not in _LATER_KEYS.items()}
+    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()

@@ -33,6 +33,7 @@ from db.engine import make_engine
 from db.settings import SANDBOX_SEED, get, read_clock
 from domain.clock import BusinessClock
 from domain.opening import OpenRequest
+from domain.plan_file import parse_plans
 from domain.rule_gate import RuleGate
 from runtime.channels import ERRORS, IDENTITY, providers_of, rates_of
 from runtime.client import NotRunning, connect
@@ -44,6 +45,7 @@ from settings import Settings
 
 POLICIES = Path(__file__).resolve().parent.parent / "policies"
 TEMPLATES, RULES = POLICIES / "templates", POLICIES / "rules"
+PLANS = POLICIES / "plans.yaml"
 HOURLY = "open-cases-hourly"
 
 log = structlog.get_logger(__name__)
@@ -97,6 +99,7 @@ def parts_of(engine: Engine, settings: Settings, seed: int | None) -> Parts:
         wording=Wording(TEMPLATES),
         identities=Identities.load(IDENTITY),
         planner=None if seed is None else SandboxTasks(seed),
+        plans=parse_plans(PLANS.read_text(encoding="utf-8"), PLANS.name),
     )
 
 

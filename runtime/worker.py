@@ -40,6 +40,7 @@ from activities.signatures import CASES_QUEUE, HEARTBEAT_TIMEOUT, queue_of
 from activities.wording import Wording
 from domain.codes import AUTOMATED_CHANNELS, Channel
 from domain.gate import Gate
+from domain.plans import PlanBook
 from workflows.case import CaseWorkflow
 from workflows.opening import OpenCasesWorkflow
 
@@ -131,6 +132,8 @@ class Parts:
     gate: Gate
     wording: Wording
     planner: TaskPlanner | None = None
+    plans: PlanBook = field(default_factory=PlanBook)
+    """What may be agreed with whom."""
     rules: Rules | None = None
     """Whether rule packs are in force, and which; the gate must then be one that asks them."""
     consolidate: bool = True
@@ -169,7 +172,9 @@ class Workers:
             checkpoint=parts.checkpoint,
         )
         judge = Judge(parts.gate, parts.rules)
-        cases = CaseActivities(parts.engine, client, judge, parts.planner, checkpoint=parts.checkpoint)
+        cases = CaseActivities(
+            parts.engine, client, judge, parts.planner, plans=parts.plans, checkpoint=parts.checkpoint
+        )
         opening = OpeningActivities(parts.engine, client, page_size=parts.page_size, checkpoint=parts.checkpoint)
         pool = ThreadPoolExecutor(parts.ledger_threads, thread_name_prefix="ledger")
         self._pools = [pool]

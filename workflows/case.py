@@ -11,13 +11,16 @@ from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.common import RawValue, RetryPolicy
+from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from activities import search_attributes, signatures
     from domain.adoption import adopted, position_of
+    from domain.arranged import REMINDER_STEP
     from domain.case import (
         REFUSED_KEPT,
         SEEN_KEPT,
+        Agreed,
         Ask,
         AskReport,
         AskRequest,
@@ -38,13 +41,24 @@ with workflow.unsafe.imports_passed_through():
         RecordReport,
         RecordRequest,
         Refresh,
+        Remind,
         Report,
         Wait,
     )
     from domain.codes import Stage
     from domain.decide import advance, apply, decide, stage_of
     from domain.forecast import Coming, forecast
-    from domain.messages import ADOPT, TURN, AdoptStrategy, Received, Refusal, take_in
+    from domain.messages import (
+        ADOPT,
+        AGREE,
+        TURN,
+        AdoptStrategy,
+        Received,
+        Refusal,
+        RefusedMessageError,
+        parse_message,
+        take_in,
+    )
     from domain.outlook import foresee, outlook
     from domain.strategy import Strategy
 
@@ -144,6 +158,34 @@ class CaseWorkflow:
             "coming": [one.plainly(zone) for one in coming],
         }
 
+    @workflow.update
+    async def agree_arrangement(self, wish: dict[str, Any]) -> Agreed:
+        """Agree an arrangement: an Update and no signal, because whoever speaks with the debtor waits for the answer.
+
+        The ledger decides, under its locks, when the loop records what came in. The same event id gets the same answer.
+        """
+        message = parse_message(AGREE, wish)
+        if self._answer(message.event_id) is None:
+            body = message.model_dump(mode="json", exclude_defaults=True)
+            at = message.at or self._engine_business_now()
+            self._seen.pop(message.event_id, None)  # asked again after its answer was dropped: the ledger has it
+            self._take(Received(name=AGREE, event_id=message.event_id, at=at, body=body))
+        await workflow.wait_condition(lambda: self._answer(message.event_id) is not None)
+        answer = self._answer(message.event_id)
+        if answer is None:
+            raise ApplicationError("the answer was lost", type="Lost")
+        return answer
+
+    @agree_arrangement.validator
+    def _check_wish(self, wish: dict[str, Any]) -> None:
+        try:
+            parse_message(AGREE, wish)
+        except RefusedMessageError as error:
+            raise ApplicationError(str(error), type="Refused", non_retryable=True) from None
+
+    def _answer(self, event_id: str) -> Agreed | None:
+        return next((one for one in self._state.answers if one.event_id == event_id), None)
+
     @workflow.query
     def status(self) -> dict[str, Any]:
         """Say where the case stands, what it waits for, and which messages were refused."""
@@ -179,7 +221,11 @@ class CaseWorkflow:
                 await self._record()
             elif (end := await self._step()) is not None:
                 self._ended = True
-                await workflow.wait_condition(workflow.all_handlers_finished)
+                while not workflow.all_handlers_finished():  # whoever waits for an answer has it before we go
+                    if self._inbox:
+                        await self._record()
+                    else:
+                        await workflow.wait_condition(lambda: bool(self._inbox) or workflow.all_handlers_finished())
                 return end
             if workflow.info().is_continue_as_new_suggested() and workflow.all_handlers_finished():
                 workflow.continue_as_new(self._carried())
@@ -214,6 +260,8 @@ class CaseWorkflow:
                     summary=f"step {step.id} by {step.via}, attempt {coming.seq}",
                 )
                 self._fold(report)
+            case Remind():
+                await self._remind(coming, common)
             case Ask():
                 await self._ask(coming, common)
             case GiveUp():
@@ -230,6 +278,22 @@ class CaseWorkflow:
             case Close():
                 return await self._close(coming, common)
         return None
+
+    async def _remind(self, coming: Remind, common: dict[str, Any]) -> None:
+        """Make one attempt to remind of a line of an arrangement."""
+        self._say(f"reminding of {coming.mark} by {coming.channel}")
+        asked = {"step": REMINDER_STEP, "seq": coming.seq, "reminder": coming.mark, "channel": coming.channel}
+        report = await workflow.execute_activity(
+            signatures.CONTACT,
+            ContactRequest.model_validate({**common, **asked}),
+            result_type=ContactReport,
+            task_queue=signatures.queue_of(coming.channel),
+            start_to_close_timeout=CONTACT_TIMEOUT,
+            heartbeat_timeout=signatures.HEARTBEAT_TIMEOUT,
+            retry_policy=RETRY,
+            summary=f"reminder of {coming.mark} by {coming.channel}, attempt {coming.seq}",
+        )
+        self._fold(report)
 
     async def _wait(self, wait: Wait) -> None:
         """Sleep until the instant or until something comes in, whichever is first."""

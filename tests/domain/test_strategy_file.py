@@ -35,6 +35,7 @@ late_start: first_step
 holidays: US
 validation_days: 35
 at_end: wait
+after_broken: after
 ends:
   - {since: placed, days: 180, close: recalled}
   - {event: recall, close: recalled}
@@ -99,6 +100,19 @@ def test_an_unknown_key_is_an_error_wherever_it_stands(path: tuple[str | int, ..
     line = next(number for number, one in enumerate(text.splitlines(), 1) if "surprise" in one)
     found = mistakes(text)
     assert any("surprise" in one and one.startswith(f"{line}:") for one in found), found
+
+
+def test_a_key_added_later_changes_no_digest_until_it_is_used() -> None:
+    without = WHOLE.replace("after_broken: after\n", "")
+    default = WHOLE.replace("after_broken: after\n", "after_broken: next\n")
+    digests = [digest(parse_strategy(text, "test.yaml")) for text in (without, default, WHOLE)]
+    assert digests[0] == digests[1] == "526b59a6ef3a451aec816ab2f597b2c20294f61e50c5d07ff0bf2c7adaccddf4"
+    assert digests[2] != digests[0]
+
+
+def test_the_step_after_a_broken_arrangement_must_exist() -> None:
+    found = mistakes(WHOLE.replace("after_broken: after\n", "after_broken: aftr\n"))
+    assert any("aftr" in one and "'after'" in one for one in found), found
 
 
 def test_every_key_of_the_grammar_is_read() -> None:

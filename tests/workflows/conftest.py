@@ -130,7 +130,10 @@ def fast_clock(origin: datetime, days: int = 400) -> BusinessClock:
 @pytest.fixture
 async def house(engine: Engine, client: Client, tmp_path: Path) -> AsyncIterator[House]:
     carrier = CountingCarrier()
-    parts = Parts(engine, dict.fromkeys(AUTOMATED_CHANNELS, carrier), LedgerGate(), Wording(TEMPLATES))
+    from tests.workflows.plans import BOOK
+
+    providers = dict.fromkeys(AUTOMATED_CHANNELS, carrier)
+    parts = Parts(engine, providers, LedgerGate(), Wording(TEMPLATES), plans=BOOK)
     async with Workers(client, parts):
         yield House(engine, client, carrier, tmp_path)
     async for execution in client.list_workflows("WorkflowType = 'case' AND ExecutionStatus = 'Running'"):

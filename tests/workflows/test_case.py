@@ -174,7 +174,8 @@ steps:
             "promised_on": promised,
         },
     )
-    await house.until("SELECT count(*) = 2 FROM holds WHERE reason = 'promise'")
+    await house.until("SELECT count(*) = 2 FROM arrangements WHERE kind = 'promise' AND status = 'active'")
+    assert house.rows("SELECT count(*) FROM holds")[0][0] == 0
     assert house.rows("SELECT count(*) FROM attempts WHERE channel = 'call'")[0][0] == 1
     assert house.rows("SELECT count(*) FROM attempt_accounts")[0][0] == 2
 
