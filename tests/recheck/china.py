@@ -125,7 +125,8 @@ def plan(attempt: Attempt, book: Book) -> Iterator[str]:
         if account.product not in {"card", "credit_card"}:
             continue
         for one in book.world.arrangements:
-            if one.account_key != account.key or one.kind == "promise" or one.status == "proposed":
+            if one.account_key != account.key or one.kind == "promise":
                 continue
-            if one.agreed_at < attempt.at and (one.ended_at is None or attempt.at < one.ended_at):
-                yield f"a plan on {account.key} stood since {one.agreed_at.isoformat()}"
+            since = one.agreed_at if one.status == "active" and one.starts_at is None else one.starts_at
+            if since is not None and since < attempt.at and (one.ended_at is None or attempt.at < one.ended_at):
+                yield f"a plan on {account.key} stood since {since.isoformat()}"

@@ -226,6 +226,11 @@ class Arrangement:
     status: str
     agreed_at: datetime
     ended_at: datetime | None
+    key: str = ""
+    starts_at: datetime | None = None
+    grace_days: int = 0
+    expires_on: date | None = None
+    lines: tuple[tuple[date, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,10 @@
 """Promise P1: no contact of purpose ``collect`` unless the debt is past due, open and free. And what the gate must know."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import date, timedelta
 
 from tests.recheck.book import Book, rule
-from tests.recheck.model import Account, Attempt, Hold
+from tests.recheck.model import Account, Arrangement, Attempt, Hold
 
 
 @rule("P1.past-due")
@@ -42,6 +42,50 @@ def held(attempt: Attempt, book: Book) -> Iterator[str]:
         for hold in standing:
             if _covers(hold, account, attempt, book, parts):
                 yield f"hold {hold.key} ({hold.reason}, {hold.scope}) stood on {account.key}"
+
+
+@rule("P1.arrangement")
+def arranged(attempt: Attempt, book: Book) -> Iterator[str]:
+    """P1: nothing is collected while an arrangement is performed, whatever its row says of how it ended."""
+    if attempt.purpose != "collect":
+        return
+    for account in book.accounts(attempt):
+        for plan in book.world.arrangements:
+            if plan.account_key == account.key and _performed(plan, account, attempt, book):
+                yield f"arrangement {plan.key} was performed on {account.key}"
+
+
+def _performed(plan: Arrangement, account: Account, attempt: Attempt, book: Book) -> bool:
+    """Whether it had begun, nobody had ended it, and no line was unpaid after its grace: counted day by day."""
+    if plan.starts_at is None or not plan.starts_at < attempt.at:
+        return False
+    if plan.status in {"cancelled", "replaced"} and plan.ended_at is not None and plan.ended_at <= attempt.at:
+        return False
+    known = [one for one in account.entries if one.received_at <= attempt.at]
+    back = {one.reverses: one.value_on for one in known if one.kind == "reversal"}
+    agreed_on = book.local_day(attempt, plan.agreed_at)
+    paid = [
+        one for one in known if one.kind == "payment" and (one.received_at > plan.agreed_at or one.value_on > agreed_on)
+    ]
+    today = book.day(attempt)
+
+    def sum_by(last: date, on: date) -> int:
+        return sum(
+            one.amount
+            for one in paid
+            if one.value_on <= last and (one.external_id not in back or back[one.external_id] > on)
+        )
+
+    whole = sum(amount for _, amount in plan.lines)
+    if sum_by(today, today) >= max(whole - account.tolerance, 1):
+        return False
+    due = 0
+    for due_on, amount in plan.lines:
+        before, due = due, due + amount
+        last = due_on + timedelta(days=plan.grace_days)
+        if last < today and sum_by(last, today) < max(due - account.tolerance, before + 1):
+            return False
+    return plan.expires_on is None or today <= plan.expires_on
 
 
 def _stands(hold: Hold, attempt: Attempt) -> bool:

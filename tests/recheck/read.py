@@ -79,7 +79,7 @@ def _read(connection: _Link) -> World:
         holds=tuple(Hold(**row) for row in _rows(connection, _HOLDS)),
         events=tuple(sorted(events, key=lambda event: (event.from_at, event.key))),
         consents=tuple(Consent(**row) for row in _rows(connection, _CONSENTS)),
-        arrangements=tuple(Arrangement(**row) for row in _rows(connection, _ARRANGEMENTS)),
+        arrangements=tuple(_arrangements(connection)),
         feeds=tuple(Feed(row["kind"], row["as_of"], tuple(row["creditors"])) for row in _rows(connection, _FEEDS)),
         decisions=tuple(Decision(**row) for row in _rows(connection, _DECISIONS)),
         links=tuple(Link(**row) for row in _rows(connection, _LINKS)),
@@ -101,7 +101,8 @@ _CONSENTS = (
     "SELECT party_key, contact_point_key AS point_key, channel, state, scope, source, from_at, until_at "
     "FROM consents ORDER BY from_at, id"
 )
-_ARRANGEMENTS = "SELECT account_key, kind, status, agreed_at, ended_at FROM arrangements"
+_ARRANGEMENTS = "SELECT key, account_key, kind, status, agreed_at, starts_at, ended_at, grace_days, expires_on FROM arrangements ORDER BY key"
+_LINES = "SELECT arrangement_key, due_on, amount FROM arrangement_lines ORDER BY arrangement_key, no"
 _FEEDS = "SELECT kind, as_of, creditors FROM feeds ORDER BY as_of"
 _DECISIONS = "SELECT attempt_key, number, decided_at, verdict FROM decisions ORDER BY attempt_key, number"
 _LINKS = "SELECT case_key, seq, kind, at, body, previous_hash, hash FROM case_events ORDER BY case_key, seq"
@@ -153,6 +154,13 @@ def _accounts(connection: _Link) -> dict[str, Account]:
         )
         for row in _rows(connection, _ACCOUNTS)
     }
+
+
+def _arrangements(connection: _Link) -> Iterable[Arrangement]:
+    lines = _grouped(_rows(connection, _LINES), "arrangement_key")
+    for row in _rows(connection, _ARRANGEMENTS):
+        agreed = tuple((line["due_on"], line["amount"]) for line in lines.get(row["key"], ()))
+        yield Arrangement(**row, lines=agreed)
 
 
 def _attempts(connection: _Link) -> Iterable[Attempt]:

@@ -126,6 +126,20 @@ def test_what_follows_from_a_call_does_not_forbid_it(small: Small) -> None:
     assert small.rules() == {broken: {"P1.hold"}}
 
 
+@pytest.mark.parametrize("grace", [0, 2])
+def test_nothing_is_collected_while_an_arrangement_is_performed(small: Small, grace: int) -> None:
+    one = small.person("GB", LONDON)
+    plan = {"kind": "promise", "status": "broken", "currency": "USD", "covered_amount": 10_000, "grace_days": grace}
+    when = {"agreed_at": "2026-11-10 12:00:00+00", "starts_at": "2026-11-10 12:00:00+00"}
+    small.insert("arrangements", {"key": "R1", "account_key": one.account, **plan, **when})
+    small.insert("arrangement_lines", {"arrangement_key": "R1", "no": 1, "due_on": "2026-11-12", "amount": 10_000})
+    small.attempt(one, "sms", "2026-11-10 11:59:59")
+    broken = small.attempt(one, "sms", f"2026-11-{12 + grace} 17:00:00")
+    small.attempt(one, "sms", f"2026-11-{12 + grace} 17:00:01", purpose="service")
+    small.attempt(one, "sms", f"2026-11-{13 + grace} 09:00:00")
+    assert small.rules() == {broken: {"P1.arrangement"}}
+
+
 def test_a_released_hold_and_a_hold_on_a_part_leave_the_rest_free(small: Small) -> None:
     one, other = small.person("GB", LONDON), small.person("GB", LONDON)
     began = {"scope": "account", "reason": "paused", "from_at": "2026-11-12 12:00:00+00"}
