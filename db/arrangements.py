@@ -248,15 +248,18 @@ def write_news(connection: Connection, case_key: str, reading: AccountReading, n
 def _waive(connection: Connection, one: News, row: Row[Any], now: datetime, value_on: date) -> None:
     """Grant the discount of a settlement that is fulfilled, or take it back; the account is settled, or is not."""
     grants = row.waivers % 2 == 0
+    name = f"arrangement/{one.row.key}"
     connection.exec_driver_sql(
-        "INSERT INTO ledger_entries (account_key, creditor, kind, amount, currency, value_on, received_at, external_id, source) "
-        "SELECT a.key, a.creditor, %s, %s, a.currency, %s, %s, %s, 'arrangement' FROM accounts a WHERE a.key = %s",
+        "INSERT INTO ledger_entries (account_key, creditor, kind, amount, currency, value_on, received_at, external_id, "
+        "reverses, source) "
+        "SELECT a.key, a.creditor, %s, %s, a.currency, %s, %s, %s, %s, 'arrangement' FROM accounts a WHERE a.key = %s",
         (
-            EntryKind.WAIVER if grants else EntryKind.ADJUSTMENT,
+            EntryKind.WAIVER if grants else EntryKind.REVERSAL,
             row.discount,
             value_on,
             now,
-            f"arrangement/{one.row.key}/{row.waivers + 1}",
+            f"{name}/{row.waivers + 1}",
+            None if grants else f"{name}/{row.waivers}",
             row.account_key,
         ),
     )

@@ -119,7 +119,7 @@ def _credits(entries: Iterable[Entry], reversed_ids: set[str | None]) -> dict[st
     for entry in entries:
         if entry.kind is EntryKind.PAYMENT and entry.external_id not in reversed_ids:
             pools[""] += entry.amount
-        elif entry.kind is EntryKind.WAIVER:
+        elif entry.kind is EntryKind.WAIVER and entry.external_id not in reversed_ids:
             pools[entry.component or ""] = pools.get(entry.component or "", 0) + entry.amount
         elif entry.kind is EntryKind.ADJUSTMENT and entry.amount < 0:
             pools[""] -= entry.amount

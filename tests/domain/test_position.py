@@ -56,6 +56,14 @@ def test_a_reversal_restores_exactly(owed: list[Due], values: list[int]) -> None
     assert position(owed, [*entries, back], today=TODAY) == position(owed, entries[:-1], today=TODAY)
 
 
+@given(dues, amounts, st.integers(1, 50_000))
+def test_a_waiver_taken_back_restores_exactly(owed: list[Due], values: list[int], waived: int) -> None:
+    waiver = Entry(EntryKind.WAIVER, waived, TODAY, KNOWN, "W")
+    back = Entry(EntryKind.REVERSAL, waived, TODAY, KNOWN, "R", reverses="W")
+    entries = _payments(values)
+    assert position(owed, [*entries, waiver, back], today=TODAY) == position(owed, entries, today=TODAY)
+
+
 @given(dues, amounts)
 def test_paying_all_that_is_past_due_cures_and_leaves_the_rest(owed: list[Due], values: list[int]) -> None:
     before = position(owed, _payments(values), today=TODAY)

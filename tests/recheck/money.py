@@ -61,7 +61,7 @@ def _pay(parts: Sequence[_Part], known: Sequence[Entry]) -> None:
             free -= entry.amount
     waived: dict[str, int] = {}
     for entry in known:
-        if entry.kind == "waiver":
+        if entry.kind == "waiver" and entry.external_id not in returned:
             waived[entry.component] = waived.get(entry.component, 0) + entry.amount
     free += waived.pop("", 0)
     for component, amount in waived.items():
