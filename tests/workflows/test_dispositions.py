@@ -7,7 +7,7 @@ code it tests: which step comes next and after how long, or what the case rests 
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -232,6 +232,11 @@ HELD = (
     "WHERE k.key = %s AND h.released_at IS NULL"
 )
 
+PROMISED = (
+    "SELECT r.kind, l.due_on FROM arrangements r JOIN arrangement_lines l ON l.arrangement_key = r.key "
+    "WHERE r.case_key = %s AND r.status = 'active'"
+)
+
 
 @pytest.mark.parametrize(("by", "code"), sorted(TABLE))
 async def test_an_outcome_leads_where_the_catalogue_says(opened: Opened, by: str, code: str) -> None:
@@ -262,7 +267,7 @@ async def test_an_outcome_leads_where_the_catalogue_says(opened: Opened, by: str
     assert [row[0] for row in opened.rows(TOLD, case_key)] == _listed(expected.tells)
     if expected.rest is not None:
         if expected.rest != "cease":  # legal steps are still open, so it is not held: the ladder has nothing else left
-            assert status["stage"] == "held"
+            assert status["stage"] == ("arranged" if code == "promise" else "held")
         _rests(opened, case_key, status, expected, now)
         await handle.terminate()
         return
@@ -293,7 +298,11 @@ def _rests(opened: Opened, case_key: str, status: dict[str, Any], expected: Expe
         assert opened.rows(HELD, case_key) == []
         assert status["waiting_for"].startswith({"deceased": "deceased", "cease": "asked us to cease"}[expected.rest])
         return
-    ((reason, until),) = opened.rows(HELD, case_key)
+    rest: list[tuple[Any, ...]] = opened.rows(HELD, case_key)
+    if expected.rest == "promise":
+        assert rest == []
+        rest = [(kind, datetime.combine(on + DAY, time(), CHICAGO)) for kind, on in opened.rows(PROMISED, case_key)]
+    ((reason, until),) = rest
     assert reason == expected.rest
     if expected.days is None:
         assert until is None
