@@ -24,6 +24,7 @@ from db import work
 from db.arrangements import write_news
 from db.attempts import Attempt, Point, Ruling, write_decision, write_judgement
 from db.cases import close_case, read_case, rouse, show_case
+from db.contact_points import hours_reached
 from db.engine import reading
 from db.facts import AccountReading, read_account, read_facts
 from db.inbound import Recorder, told_by
@@ -34,6 +35,7 @@ from db.state_events import concern_of
 from db.strategies import StrategyBook
 from db.work_outcomes import FAN_OUT, Undialled, cases_spoken_of, dialled_attempt
 from domain.adoption import adopted
+from domain.best_hours import best_start
 from domain.calendar import add_period, next_opening
 from domain.case import (
     AskReport,
@@ -299,16 +301,16 @@ class CaseActivities:
             closed = read_case(connection, state.case_key).status == "closed"
             refusal = () if step is None else _why_not_ask(reading, step, closed=closed)
             not_before: datetime | None = None
-            party = reading.party_key
+            party, point = reading.party_key, None
             if step is not None and not refusal:
                 answer = self._ask_gate(connection, request, strategy, step, watch)
                 if isinstance(answer, Refused):
                     refusal, not_before = answer.rule_ids, answer.until
                 else:
-                    party = answer.party_key
+                    party, point = answer.party_key, answer.key
             item: OpenItem | None = None
             if not refusal:
-                item = self._place(connection, request, strategy, reading, party, now)
+                item = self._place(connection, request, strategy, reading, party, now, point)
                 reading = read_account(connection, state.account_key, now, logical=state.clock.is_logical)
             report = AskReport(ask=ask, item=item, rule_ids=refusal, not_before=not_before, at=now, facts=reading.facts)
             self._show(connection, state, strategy, report)
@@ -365,13 +367,18 @@ class CaseActivities:
         reading: AccountReading,
         party_key: str,
         now: datetime,
+        point_key: str | None,
     ) -> OpenItem:
         state, ask = request.state, request.ask
         facts = reading.facts
         zone, holidays_of = facts.zone or "UTC", strategy.holidays or facts.region
-        expires = None
+        expires, best = None, now
         if ask.step is not None:
-            expires = item_expiry(strategy.steps[strategy.index_of(ask.step)], now, zone, holidays_of)
+            step = strategy.steps[strategy.index_of(ask.step)]
+            expires = item_expiry(step, now, zone, holidays_of)
+            if ask.kind is TaskKind.CALL and point_key is not None:
+                reached = hours_reached(connection, point_key, zone)
+                best = best_start(reached, now, step.between, zone, holidays_of, before=expires)
         placed = work.place(
             connection,
             work.Order(
@@ -387,6 +394,7 @@ class CaseActivities:
                 reason=ask.reason,
                 at=now,
                 expires_at=expires,
+                due_at=best,
             ),
         )
         if placed.joined:

@@ -24,7 +24,7 @@ from db.ledger import post_payment, reverse_payment
 from db.outcomes import read_outcome
 from db.record import append_event
 from db.state_events import record_state_event
-from db.work_outcomes import Undialled, WorkOutcomes, refusal_of_outcome
+from db.work_outcomes import Undialled, WorkOutcomes, refusal_of_outcome, where_it_went
 from domain.calendar import local_date
 from domain.case import Adopted, Agreed, CaseState, Happened, Outcome, Reported, Skipped
 from domain.codes import AttemptStatus, CloseReason, HoldReason
@@ -437,6 +437,7 @@ def told_by(connection: Connection, received: Received, state: CaseState, catalo
     if not isinstance(message, WorkOutcome):
         return []
     ended: list[Told] = []
+    message = message.model_copy(update={"contact_point": where_it_went(connection, message)})
     if isinstance(message, CorrectOutcome):
         was = read_outcome(connection, state.case_key, message.corrects)
         if was is None:

@@ -215,6 +215,7 @@ contact_points = Table(
     _text("consent", default="not_asked"),
     Column("unfit", ARRAY(Text), nullable=False, server_default="{}"),
     Column("tried", Integer, nullable=False, server_default="0"),
+    Column("reached", Integer, nullable=False, server_default="0"),
     _at("last_tried_at", null=True),
     UniqueConstraint("party_key", "kind", "value"),
     _one_of("kind", ("phone", "email", "address")),
@@ -222,7 +223,8 @@ contact_points = Table(
     _one_of("consent", ("not_asked", "given", "withdrawn")),
     Index(None, "kind", "value"),
 )
-"""``unfit`` names the channels that cannot use a point that is good for others: text messages to a landline."""
+"""``unfit`` names the channels that cannot use a point that is good for others: text messages to a landline.
+``reached`` counts the right-party contacts that calls and visits made there."""
 
 # --- what is owed ---------------------------------------------------------------------------------------------
 

@@ -27,6 +27,8 @@ class Order:
     reason: str | None
     at: datetime
     expires_at: datetime | None
+    due_at: datetime | None = None
+    """When it is best worked; ``None``: at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ def place(connection: Connection, order: Order) -> Placed:
                 order.collector,
                 order.reason,
                 order.at,
-                order.at,
+                order.due_at or order.at,
                 order.expires_at,
             ),
         ).scalar_one()

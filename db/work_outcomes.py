@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from db.arrangements import PlanOrder
 from db.consequences import FAN_OUT, Consequences
+from db.contact_points import count_reached
 from db.outcomes import OutcomeRow, add_outcome, is_corrected, read_outcome, still_said
 from db.record import append_event, append_events
 from db.work import Item, read_item, settle
@@ -76,6 +77,17 @@ def contact_point_of(connection: Connection, attempt_key: str) -> str:
     return found.scalar_one_or_none() or ""
 
 
+def where_it_went(connection: Connection, message: WorkOutcome) -> str | None:
+    """Return the contact point of an outcome: as the message says, else where the item's call or visit was admitted to."""
+    if message.contact_point is not None or message.work_item is None:
+        return message.contact_point
+    found = connection.exec_driver_sql(
+        "SELECT contact_point_key FROM attempts WHERE item_key = %s AND dispatch > 0 ORDER BY key DESC LIMIT 1",
+        (message.work_item,),
+    )
+    return found.scalar_one_or_none()
+
+
 def cases_spoken_of(connection: Connection, item_key: str) -> tuple[str, ...] | None:
     """Return the cases that the admitted attempt of an item may speak of; ``None`` when the gate was not asked."""
     keys = connection.exec_driver_sql(
@@ -104,9 +116,12 @@ class WorkOutcomes:
     def worked(self, message: _Outcome, at: datetime) -> list[Outcome]:
         """Record a call or a visit."""
         row, channel = self.catalogue.by_code[message.disposition], _channel_of(message)
+        message = message.model_copy(update={"contact_point": where_it_went(self.connection, message)})
         item = None if message.work_item is None else read_item(self.connection, message.work_item)
         seq, is_first = self._settle(item, message, channel, at)
         attempt = self._attempt_of_work(item, message, channel, seq, at) if is_first else None
+        if is_first:
+            count_reached(self.connection, message.contact_point, int(message.party_reached is Reached.RIGHT_PARTY))
         followed = self._consequences.follow(row, message, at)
         add_outcome(
             self.connection,
@@ -144,6 +159,9 @@ class WorkOutcomes:
         self._consequences.undo(was.followed, message, at)
         followed = self._consequences.follow(row, message, at)
         step, try_no = self._correct_attempt(was, message)
+        if was.attempt_key is not None:
+            before, now_reached = (one == Reached.RIGHT_PARTY for one in (was.party_reached, message.party_reached))
+            count_reached(self.connection, was.contact_point_key, int(now_reached) - int(before))
         add_outcome(
             self.connection,
             OutcomeRow(
