@@ -99,7 +99,7 @@ class TemplateFile:
     @property
     def lasting(self) -> bool:
         """Whether line breaks are part of the words; in a text message or a call they are not."""
-        return self.piece.channel in {"email", "letter"}
+        return self.piece.channel in {"email", "letter", "call"}
 
     def words(self, values: Mapping[str, object]) -> str:
         """Return the words. TemplateError when something is missing or out of reach."""

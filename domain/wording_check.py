@@ -22,9 +22,15 @@ from domain.message_text import beyond_gsm7, segments, visible_text
 from domain.wording_samples import Example, masked
 
 EVERYWHERE = "everywhere"
-JUDGED_AS: Mapping[str, ContactChannel] = {"sms": "sms", "voice": "voicemail", "email": "email", "letter": "letter"}
+JUDGED_AS: Mapping[str, ContactChannel] = {
+    "sms": "sms",
+    "voice": "voicemail",
+    "call": "call",
+    "email": "email",
+    "letter": "letter",
+}
 """The channel whose content rules hold for a template. What a call says to nobody in particular is what a machine
-may keep: the form of a voicemail."""
+may keep: the form of a voicemail. ``call`` is what an agent reads out."""
 DEBTOR_ROLE = "debtor"
 ANSWER = "reply"
 """The purpose of an answer to what somebody wrote: it names no sum, so it need not list accounts."""
