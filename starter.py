@@ -22,6 +22,7 @@ from cli.stops import stop
 from cli.strategy import app as strategy_app
 from cli.switches import app as switch_app
 from cli.templates import app as templates_app
+from cli.work import app as work_app
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -44,6 +45,7 @@ app.add_typer(rules_app, name="rules")
 app.add_typer(plan_app, name="plan")
 app.add_typer(switch_app, name="switch")
 app.command()(stop)
+app.add_typer(work_app, name="work")
 app.add_typer(bulk_app, name="bulk")
 app.command()(dial)
 app.add_typer(calls_app, name="call")

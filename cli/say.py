@@ -19,6 +19,7 @@ from db.approvals import ApprovalError
 from db.intake_rows import IntakeError
 from db.strategies import StrategyVersionError
 from desk.moving import MovingError
+from desk.queue import QueueError
 from desk.stops import StopError
 from domain.bulk import BulkError
 from domain.plans import PlanError
@@ -26,6 +27,7 @@ from domain.roles import NotAllowedError
 from domain.scope import ScopeError
 from domain.strategy import Strategy
 from domain.strategy_file import StrategyError, parse_strategy
+from domain.work_policy import WorkPolicyError
 from runtime.backtest import BacktestError
 from runtime.client import NotRunning
 from runtime.endpoints import StateFolderInUse
@@ -65,6 +67,8 @@ EXPECTED = (
     ScopeError,
     MovingError,
     StopError,
+    QueueError,
+    WorkPolicyError,
 )
 
 

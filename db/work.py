@@ -169,6 +169,13 @@ def settle(
     return row is not None
 
 
+def settle_reported(connection: Connection, item_key: str) -> None:
+    """Mark an item done whose outcome is kept and whose case is not there to hear it."""
+    connection.exec_driver_sql(
+        "UPDATE work_items SET status = 'done' WHERE key = %s AND status = 'reported'", (item_key,)
+    )
+
+
 def requeue(connection: Connection, item_key: str, until: datetime) -> None:
     """Put an unworked item back into the queue."""
     connection.exec_driver_sql(

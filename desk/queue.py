@@ -5,6 +5,7 @@ told so in one line. Before an item is lent the ledger is asked whether there is
 may be called at this instant is asked again, for real, when somebody dials (``activities.dialling``).
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -77,6 +78,14 @@ class Permit(Protocol):
         ...
 
 
+class Words(Protocol):
+    """Finds the words of a call: what to say before somebody is known to be the person, and afterwards."""
+
+    def __call__(self, creditor: str, language: str | None, values: Mapping[str, object]) -> Sequence[str]:
+        """Return the words; nothing when a template was refused."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Lent:
     """An item on loan. ``lease_no`` is what every later word about it has to carry."""
@@ -99,6 +108,7 @@ class Desk:
     permit: Permit
     catalogue: Catalogue
     """What may come of a call or a visit."""
+    words: Words | None = None
 
 
 def taker_of(connection: Connection, acting: Acting) -> Taker:

@@ -1,5 +1,6 @@
 """Builds the desk of an installation: the policy of work and the gate that is asked before an item is lent."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -9,8 +10,10 @@ from sqlalchemy import Connection, Engine
 from activities.catalogue import shipped
 from activities.dialling import Dialled, Dialling
 from activities.judging import Judge
+from activities.providers.identity import Identities
 from activities.rule_facts import Rules
 from activities.rulebook import read_rulebook
+from activities.wording import Wording, WordingError
 from db.settings import read_clock
 from desk.queue import Desk, NotBefore, Now
 from domain.gate import Gate
@@ -18,7 +21,30 @@ from domain.rule_gate import RuleGate
 from domain.work_policy import WorkPolicy, WorkPolicyError, parse_work_policy
 
 POLICIES = Path(__file__).resolve().parent.parent / "policies"
-WORK = POLICIES / "work.yaml"
+WORK, IDENTITY = POLICIES / "work.yaml", POLICIES / "channels" / "identity.yaml"
+SCRIPT = ("call-opening", "call-talk")
+
+
+class Saying:
+    """Words a call as the templates have it. They are read when the first call is shown: it takes a moment."""
+
+    def __init__(self) -> None:
+        self._wording: Wording | None = None
+
+    def __call__(self, creditor: str, language: str | None, values: Mapping[str, object]) -> Sequence[str]:
+        """Return what to say; nothing when a template was refused."""
+        self._wording = self._wording or Wording(POLICIES / "templates")
+        identity = Identities.load(IDENTITY).of(creditor)
+        whole = {
+            **values,
+            "caller_name": identity.caller_name,
+            "contact_person": identity.contact_person,
+            "call_back_number": identity.call_back_number,
+        }
+        try:
+            return [self._wording.render(name, "call", language, whole).body for name in SCRIPT]
+        except WordingError:
+            return []
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,4 +80,4 @@ def desk_of(engine: Engine, *, policy: WorkPolicy | None = None, gate: Gate | No
     with engine.connect() as connection:
         logical = read_clock(connection).is_logical
     asking = Asking(Dialling(engine, Judge(gate or shipped_gate(), Rules())), logical)
-    return Desk(engine, policy or work_policy(), asking, shipped())
+    return Desk(engine, policy or work_policy(), asking, shipped(), Saying())

@@ -9,13 +9,18 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 import structlog
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.aftermath import tell_operations
 from db.engine import reading
+from db.locks import lock_item
+from db.record import append_event
 from db.signals import HOPELESS_AFTER, Signal, delivered, due, nobody_there, put_off
+from db.work import settle_reported
+from db.work_outcomes import record_after_close
+from domain.messages import RecordCallOutcome, RecordVisitOutcome, parse_message
 from web.counters import Counters
 
 AT_ONCE = 32
@@ -143,8 +148,26 @@ class Deliverer:
         log.error("a case cannot be told", case=signal.case_key, name=signal.name, status=status.name)
 
     def _nobody_there(self, signal: Signal) -> bool:
+        item = signal.body.get("work_item")
         with self._engine.begin() as connection:
-            return nobody_there(connection, signal, datetime.now(UTC))
+            if item is not None:
+                lock_item(connection, str(item))
+            final = nobody_there(connection, signal, datetime.now(UTC))
+            if final and item is not None:
+                _keep_outcome(connection, str(item), signal)
+        return final
+
+
+def _keep_outcome(connection: Connection, item_key: str, signal: Signal) -> None:
+    """Keep what a person reported about an item whose case has closed: on the attempt, or else in the record."""
+    message = parse_message(signal.name, dict(signal.body))
+    at, attempt = message.at or datetime.now(UTC), None
+    if isinstance(message, RecordCallOutcome | RecordVisitOutcome):
+        attempt = record_after_close(connection, item_key, message, at)
+    if attempt is None:
+        kept = {key: value for key, value in signal.body.items() if key not in {"event_id", "at"}}
+        append_event(connection, signal.case_key, "reported_after_close", at, kept)
+    settle_reported(connection, item_key)
 
 
 async def _wait_for(stop: asyncio.Event, seconds: float) -> None:

@@ -105,6 +105,7 @@ BAD: list[tuple[str, str, str, int]] = [
     ("wording.overshadow", "en/a.letter.j2", "{# for: purpose=required_notice #}\n<p>Pay it now.</p>" + LETTER, 2),
     ("wording.limited-content", "en/a.voice.j2", VOICE + "It is about your car.", 1),
     ("wording.limited-content", "en/a.voice.j2", VOICE + "{{ amount }}", 1),
+    ("wording.recording", "en/b.call.j2", "{# for: role=unknown_person purpose=locate #}\nThis is {{ caller_name }}.", 2),
     # ---- the packs of the places
     ("us.fed.mini-miranda-initial", "en/a.sms.j2", SMS + "We are a debt collector.\n" + STOP, 6),
     ("us.fed.mini-miranda-later", "en/a.sms.j2", SMS + "{% if first_communication %}\n" + MIRANDA + "{% endif %}\n" + STOP, 8),
