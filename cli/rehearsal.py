@@ -35,6 +35,7 @@ class Carriers:
         return {
             "DUNLIN_PROVIDERS": "auto",
             "DUNLIN_REHEARSAL_URL": self.url,
+            "DUNLIN_PAYMENTS_SECRET": "only-for-rehearsals",
             "DUNLIN_TWILIO_ACCOUNT_SID": account["account_sid"],
             "DUNLIN_TWILIO_AUTH_TOKEN": account["auth_token"],
             "DUNLIN_TWILIO_BASE_URL": self.url,
@@ -75,6 +76,18 @@ class Carriers:
                     wrong.append(f"{provider}: the carrier took {taken}, we sent {row.taken}")
                 if reached != row.reached:
                     wrong.append(f"{provider}: the carrier reached {reached}, we know of {row.reached}")
+            came = connection.exec_driver_sql(
+                "SELECT count(*) FILTER (WHERE name = 'message'), count(*) FILTER (WHERE source = 'web/payments') "
+                "FROM inbox WHERE source LIKE 'web/%%' AND status = 'applied'"
+            ).one()
+        written = sum(one["direction"] == "inbound" for one in state["messages"])
+        figures["doors"] = {
+            "texts of people, says the carrier": written,
+            "texts of people, by our record": came[0],
+            "payments and returns, by our record": came[1],
+        }
+        if written != came[0]:
+            wrong.append(f"people wrote {written} texts, we know of {came[0]}")
         if theirs["duplicates"]:
             wrong.append(f"sent more than once: {', '.join(theirs['duplicates'])}")
         return figures, tuple(wrong)

@@ -117,11 +117,11 @@ _SUMS = {
     ),
     "payments people made and payments posted": (
         "SELECT count(*) FROM sandbox_events WHERE kind = 'payment' AND delivered_at IS NOT NULL",
-        "SELECT count(*) FROM ledger_entries WHERE kind = 'payment' AND source = 'sandbox'",
+        "SELECT count(*) FROM ledger_entries WHERE kind = 'payment' AND source IN ('sandbox', 'api')",
     ),
     "payments returned and reversals posted": (
         "SELECT count(*) FROM sandbox_events WHERE kind = 'return' AND delivered_at IS NOT NULL",
-        "SELECT count(*) FROM ledger_entries WHERE kind = 'reversal' AND source = 'sandbox'",
+        "SELECT count(*) FROM ledger_entries WHERE kind = 'reversal' AND source IN ('sandbox', 'api')",
     ),
     "attempts in flight": ("SELECT 0", "SELECT count(*) FROM attempts WHERE status = 'dispatching'"),
 }

@@ -39,6 +39,7 @@ from runtime.channels import ERRORS, IDENTITY, providers_of, rates_of
 from runtime.client import NotRunning, connect
 from runtime.endpoints import running_endpoints
 from runtime.looking_up import keep_looking
+from runtime.rehearsing import PeoplesDoors
 from runtime.worker import Parts, Workers
 from runtime.world import World
 from settings import Settings
@@ -66,7 +67,8 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
             if not clock.is_logical:
                 await ensure_hourly(client)
             dialling = Dialling(engine, Judge(parts.gate, parts.rules))
-            world = World(engine, client, clock, dialling, lambda at: open_cases(client, at))
+            doors = None if settings.rehearsal_url is None else PeoplesDoors(engine, settings)
+            world = World(engine, client, clock, dialling, lambda at: open_cases(client, at), doors)
             looking = asyncio.create_task(
                 keep_looking(LookUps(engine, parts.providers, ErrorTable.load(ERRORS)), stop), name="look-ups"
             )

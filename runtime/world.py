@@ -32,6 +32,7 @@ from domain.messages import RecordCallOutcome, RecordVisitOutcome, parse_message
 from domain.people import odd
 from domain.state_events import Told
 from domain.state_messages import ChannelOptOut, OptOut, StateEvent
+from runtime.rehearsing import PeoplesDoors
 from runtime.turns import Turns
 
 OPENED_UNTIL = "opened_until"
@@ -58,8 +59,16 @@ class World:
     """The simulated carriers and people of one installation, and who opens its cases."""
 
     def __init__(
-        self, engine: Engine, client: Client, clock: BusinessClock, dialling: Dialling, open_cases: OpenCases
+        self,
+        engine: Engine,
+        client: Client,
+        clock: BusinessClock,
+        dialling: Dialling,
+        open_cases: OpenCases,
+        doors: PeoplesDoors | None = None,
     ) -> None:
+        """``doors``: where people knock with money and texts, in front of fake carriers."""
+        self._doors = doors
         self._engine = engine
         self._client = client
         self._clock = clock
@@ -128,6 +137,10 @@ class World:
         """Let one thing happen; false when it has to wait for somebody else."""
         if event.kind == "callback":
             return await asyncio.to_thread(self._has_called_back, event)
+        if event.delivered_at is None and self._doors is not None:
+            by_door = await asyncio.to_thread(self._by_door, self._doors, event)
+            if by_door is not None:
+                return by_door
         if event.delivered_at is None:
             if event.kind in {"call", "visit"}:
                 dialled = await asyncio.to_thread(self._dial, event)
@@ -164,6 +177,17 @@ class World:
             sandbox.mark_confirmed(connection, event, engine_now())
         del self._awaited[event.id]
         return True
+
+    def _by_door(self, doors: PeoplesDoors, event: sandbox.Event) -> bool | None:
+        """Bring an event to the door that is for it; whether it is in the ledger, ``None`` where there is no door."""
+        if not doors.takes(event):
+            return None
+        came = doors.came(event)
+        if came:
+            with self._engine.begin() as connection:
+                sandbox.mark_delivered(connection, event, engine_now())
+                sandbox.mark_confirmed(connection, event, engine_now())
+        return came
 
     def _record_after_close(self, name: str, body: dict[str, Any], event: sandbox.Event) -> None:
         """Keep what came of a call whose case closed while it was made."""

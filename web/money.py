@@ -16,13 +16,16 @@ from db.locks import lock_persons
 from db.signals import tell
 from domain.calendar import local_date
 from domain.clock import BusinessClock
-from domain.message import Code, CurrencyCode, MinorUnits
+from domain.message import Code, CurrencyCode, Instant, MinorUnits
 from web.pay_links import PayLinks
 
 PAYMENT, RETURN = "payment", "payment_return"
 NAMES = frozenset({PAYMENT, RETURN})
 
 Words = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+Rehearsed = Annotated[Instant | None, Field(strict=False)]
+"""When it happened on a logical clock, in a demonstration; on the wall clock it counts from when it came."""
 
 
 class PaymentIn(BaseModel):
@@ -36,6 +39,7 @@ class PaymentIn(BaseModel):
     amount: MinorUnits
     currency: CurrencyCode
     paid_on: Annotated[date, Field(strict=False)] | None = None
+    at: Rehearsed = None
 
 
 class ReturnIn(BaseModel):
@@ -56,6 +60,7 @@ class ReturnIn(BaseModel):
     creditor: Words | None = None
     reason: Code = "returned"
     returned_on: Annotated[date, Field(strict=False)] | None = None
+    at: Rehearsed = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +81,7 @@ class Money:
         is_payment = row.name == PAYMENT
         model = PaymentIn if is_payment else ReturnIn
         given = model.model_validate_json(row.body)
-        at = clock.business(row.at)
+        at = given.at if clock.is_logical and given.at is not None else clock.business(row.at)
         with self._engine.connect() as connection:
             account = self._find(connection, given.account, given.creditor)
             zone = "UTC"

@@ -71,7 +71,7 @@ class Texts:
     def apply(self, row: Waiting, clock: BusinessClock) -> None:
         """Apply one text."""
         form: dict[str, str] = json.loads(row.body)["form"]
-        at = clock.business(row.at)
+        at = _instant(form, row, clock)
         value, text = form.get("From", ""), form.get("Body", "")
         sure = _BY_TWILIO.get(form.get("OptOutType", ""))
         reply = Reply(SOURCE, form["MessageSid"], "phone", value, text, at, sure=sure)
@@ -94,13 +94,13 @@ class Texts:
             tell(connection, sorted(cases), "ledger_changed", body, at, logical=clock.is_logical)
         template = _ANSWERS.get(wish.wish)
         if self._replier is not None and template is not None and sure is None:
-            self._aside(lambda: self._answer(row, sender, template, clock))
+            self._aside(lambda: self._answer(row, sender, template, at if clock.is_logical else None, clock))
 
-    def _answer(self, row: Waiting, sender: Sender, template: str, clock: BusinessClock) -> None:
-        """Answer by the rules of this instant, not of the one at which the text came."""
+    def _answer(self, row: Waiting, sender: Sender, template: str, at: datetime | None, clock: BusinessClock) -> None:
+        """Answer by the rules of this instant, not of the one at which the text came; on a logical clock by ``at``."""
         now = datetime.now(UTC)
         if self._replier is not None and now - row.at <= FRESH:
-            at = clock.business(row.at if clock.is_logical else now)
+            at = at or clock.business(now)
             self._replier.answer(Answer(row.id, sender, template, at, now, clock.is_logical))
 
     def _act(self, connection: Connection, told: _Text) -> bool:
@@ -159,6 +159,15 @@ class Texts:
         with self._engine.begin() as connection:
             if row.id in claim(connection, [row.id]):
                 tell_operations(connection, "text_from_unknown_number", _note(row), at)
+
+
+def _instant(form: Mapping[str, str], row: Waiting, clock: BusinessClock) -> datetime:
+    """Return when a text counts as written; in a rehearsal on a logical clock it says so itself."""
+    told = form.get("RehearsalAt")
+    try:
+        return clock.business(row.at) if told is None or not clock.is_logical else datetime.fromisoformat(told)
+    except ValueError:
+        return clock.business(row.at)
 
 
 def _wish(taken: Taken, text: str, today: date, currency: str) -> Understood:

@@ -28,3 +28,6 @@ def test_the_carriers_counts_and_ours_are_the_same(tmp_path: Path) -> None:
         figures = summary["carriers"][channel]
         assert figures["taken by the carrier"] == figures["sent, by our record"] > 0
         assert figures["reached, says the carrier"] == figures["reached, by our record"]
+    doors = summary["carriers"]["doors"]
+    assert doors["texts of people, says the carrier"] == doors["texts of people, by our record"] > 0
+    assert doors["payments and returns, by our record"] > 0

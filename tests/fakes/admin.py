@@ -152,11 +152,11 @@ class Admin:
         self._sendgrid.batch()
         return None
 
-    def _message(self, asked: dict[str, str]) -> object:
+    def _message(self, asked: dict[str, Any]) -> object:
         url = asked.get("url") or self._state.config.message_url
         if url is None:
             raise ValueError("no message_url")
-        self._twilio.receive(asked["from"], asked["to"], asked["body"], url)
+        self._twilio.receive(asked["from"], asked["to"], asked["body"], url, asked.get("extra") or {})
         return None
 
     def _deliver(self, asked: dict[str, Any]) -> object:

@@ -1,6 +1,6 @@
 """Twilio's Messages and Calls: what is asked, what is kept, what is answered, what is called back."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, quote, urldefrag, urlencode
@@ -150,7 +150,7 @@ class Twilio:
             "uri": uri,
         }
 
-    def receive(self, sender: str, to: str, body: str, url: str) -> None:
+    def receive(self, sender: str, to: str, body: str, url: str, extra: Mapping[str, str] | None = None) -> None:
         """Take a text from a person: keep it, obey an opt-out, tell the application at ``url``."""
         state = self.state
         sid, word = state.name("SM"), body.strip().upper()
@@ -176,6 +176,7 @@ class Twilio:
             "SmsStatus": "received",
             "ApiVersion": "2010-04-01",
         }
+        form |= extra or {}
         if word in STOP | START:
             form["OptOutType"] = "STOP" if word in STOP else "START"
         state.courier.submit(sid, lambda: self.call_back(sid, url, list(form.items())))

@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 
 from db.locks import lock_persons
 from domain.case import CaseInput
-from tests.web.house import House
+from tests.web.house import House, text_form
 
 PAID = {"payment_id": "P1", "account": "L1", "amount": 2_500, "currency": "USD", "paid_on": "2026-03-03"}
 
@@ -107,3 +107,16 @@ def test_the_same_payment_from_many_sides_is_one(house: House, case: CaseInput) 
     house.apply()
     assert house.one("SELECT count(*) FROM ledger_entries") == 1
     assert house.rows("SELECT case_key FROM signals") == [(case.state.case_key,)]
+
+
+def test_only_a_rehearsal_on_a_logical_clock_says_when_something_happened(house: House, case: CaseInput) -> None:
+    assert case.state.case_key
+    long_ago = "2001-01-01T12:00:00Z"
+    paid = {"payment_id": "P77", "account": "L1", "amount": 500, "currency": "USD", "at": long_ago}
+    assert house.pay(paid).json["status"] == "applied"
+    house.twilio("/twilio/message", text_form("SM1", "STOP", RehearsalAt=long_ago))
+    house.apply()
+    assert house.one(
+        "SELECT min(received_at) > now() - interval '1 hour' FROM ledger_entries WHERE external_id = 'P77'"
+    )
+    assert house.one("SELECT min(from_at) > now() - interval '1 hour' FROM state_events")
