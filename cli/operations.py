@@ -28,7 +28,7 @@ from db.work_outcomes import refusal_of_outcome
 from domain.calendar import start_of_day
 from domain.messages import MESSAGES, RefusedMessageError, parse_message
 from domain.money import parse_amount
-from domain.roles import SYSTEM, Act
+from domain.roles import SYSTEM, Act, require
 from runtime.client import NotRunning, connect
 from runtime.endpoints import Endpoints, running_endpoints
 from runtime.logs import configure
@@ -76,6 +76,8 @@ def import_lender_files(
     payments: Annotated[Path | None, typer.Option(help="Payments.")] = None,
     contacts: Annotated[Path | None, typer.Option(help="More contact points.")] = None,
     parties: Annotated[Path | None, typer.Option(help="Co-borrowers, guarantors and others.")] = None,
+    recalls: Annotated[Path | None, typer.Option(help="Accounts taken back: their cases end.")] = None,
+    chargeoffs: Annotated[Path | None, typer.Option(help="Accounts written off; they are collected on.")] = None,
     names: Annotated[Path | None, typer.Option("--map", help="YAML: our column: the file's column.")] = None,
     date_format: Annotated[str | None, typer.Option(help="How dates are written, e.g. %d/%m/%Y.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Import nothing if any row is wrong.")] = False,
@@ -88,9 +90,16 @@ def import_lender_files(
     as_json: AsJson = False,
 ) -> None:
     """Import a lender's files: checked row by row, idempotent, every mistake named by line and column."""
-    files: dict[Kind, Path | None] = {"ledger": ledger, "parties": parties, "contacts": contacts, "payments": payments}
+    files: dict[Kind, Path | None] = {
+        "ledger": ledger,
+        "parties": parties,
+        "contacts": contacts,
+        "payments": payments,
+        "recalls": recalls,
+        "chargeoffs": chargeoffs,
+    }
     if all(path is None for path in files.values()):
-        raise UserError("import: name a file: --ledger, --payments, --contacts or --parties")
+        raise UserError("import: name a file: --ledger, --payments, --contacts, --parties, --recalls or --chargeoffs")
     if ledger is None and (full or total or rows is not None):
         raise UserError("import: --full, --total and --rows speak of the ledger; name it with --ledger")
     mapping, totals = _mapping(names), _totals(total)
@@ -112,7 +121,9 @@ def import_lender_files(
     settings, endpoints = _running()
     engine = make_engine(endpoints.database_url)
     try:
-        acting(engine, by, Act.IMPORT)
+        who = acting(engine, by, Act.IMPORT)
+        if recalls is not None or chargeoffs is not None:
+            require(who, Act.RECALL)
         imported = import_files(engine, orders)
         _report(imported, as_json=as_json)
         asyncio.run(_tell_untold(settings, endpoints, engine))

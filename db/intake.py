@@ -17,6 +17,8 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Engine
 
+from db import intake_ends
+from db.intake_ends import END_OPTIONAL, END_REQUIRED, end_row
 from db.intake_rows import (
     CONTACT_OPTIONAL,
     CONTACT_REQUIRED,
@@ -59,8 +61,8 @@ from db.record import append_events
 from domain.codes import HoldScope
 from domain.money import format_amount
 
-Kind = Literal["ledger", "parties", "contacts", "payments"]
-KINDS: tuple[Kind, ...] = ("ledger", "parties", "contacts", "payments")
+Kind = Literal["ledger", "parties", "contacts", "payments", "recalls", "chargeoffs"]
+KINDS: tuple[Kind, ...] = ("ledger", "parties", "contacts", "payments", "chargeoffs", "recalls")
 """In the order in which they are merged: each may name what an earlier one brought."""
 
 _READERS: Mapping[Kind, tuple[RowReader, tuple[str, ...], tuple[str, ...]]] = {
@@ -68,7 +70,13 @@ _READERS: Mapping[Kind, tuple[RowReader, tuple[str, ...], tuple[str, ...]]] = {
     "parties": (party_row, PARTY_REQUIRED, PARTY_OPTIONAL),
     "contacts": (contact_row, CONTACT_REQUIRED, CONTACT_OPTIONAL),
     "payments": (payment_row, PAYMENT_REQUIRED, PAYMENT_OPTIONAL),
+    "recalls": (end_row, END_REQUIRED, END_OPTIONAL),
+    "chargeoffs": (end_row, END_REQUIRED, END_OPTIONAL),
 }
+_CONFLICTS = {**CONFLICTS, **intake_ends.CONFLICTS}
+_CHUNKS = {**CHUNKS, **intake_ends.CHUNKS}
+_OPEN_ACCOUNTS = {**OPEN_ACCOUNTS, **intake_ends.OPEN_ACCOUNTS}
+_MERGES = {**MERGES, **intake_ends.MERGES}
 LOCKED_AT_ONCE = 500
 """Persons (payments: accounts) whose locks one transaction takes: PostgreSQL has room for some thousands in all."""
 OPENED_MEANWHILE = 1000
@@ -201,7 +209,7 @@ def _check(connection: Connection, orders: Sequence[Order]) -> list[Imported]:
         if order.kind == "ledger":
             for statement in DISPUTED:
                 connection.exec_driver_sql(statement)
-        connection.exec_driver_sql(CHUNKS[order.kind], {"size": LOCKED_AT_ONCE})
+        connection.exec_driver_sql(_CHUNKS[order.kind], {"size": LOCKED_AT_ONCE})
         connection.exec_driver_sql(f"CREATE INDEX ON staged_{order.kind} (chunk)")
         connection.exec_driver_sql(f"ANALYZE staged_{order.kind}")
         connection.exec_driver_sql(f"CREATE TEMP TABLE part_{order.kind} (LIKE staged_{order.kind})")
@@ -227,7 +235,7 @@ def _stage(connection: Connection, order: Order) -> Imported:
 
 def _good_rows(order: Order, result: Imported, seen: set[tuple[str, str]]) -> Iterator[tuple[Any, ...]]:
     reader, required, optional = _READERS[order.kind]
-    check = Checker(order.path.name, order.date_format, result.mistakes)
+    check = Checker(order.path.name, order.date_format, result.mistakes, today=order.at.date())
     for line, row, wrong in read_rows(order.path, Columns(required, optional, order.names)):
         result.rows += 1
         check.begin(line, row)
@@ -249,7 +257,7 @@ def _good_rows(order: Order, result: Imported, seen: set[tuple[str, str]]) -> It
 
 def _drop_conflicts(connection: Connection, order: Order, result: Imported) -> None:
     """Leave out rows that contradict another row or what is known, and say so."""
-    for conflict in CONFLICTS[order.kind]:
+    for conflict in _CONFLICTS[order.kind]:
         for line in connection.exec_driver_sql(conflict.statement).scalars():
             result.mistakes.append(RowMistake(order.path.name, line, conflict.column, conflict.what))
     result.taken = connection.exec_driver_sql(f"SELECT count(*) FROM staged_{order.kind}").scalar_one()
@@ -343,7 +351,7 @@ class _Merger:
 
     def _merge_without_cases(self) -> None:
         """Merge in bulk. Cases that were opened meanwhile are locked before the commit, and told whatever changed."""
-        for merge in MERGES[self.order.kind]:
+        for merge in _MERGES[self.order.kind]:
             self._count(merge, self._run(merge.statement).rowcount)
         self._say_suspended()
         late = self._open_accounts()
@@ -355,14 +363,14 @@ class _Merger:
 
     def _merge_with_cases(self) -> None:
         lock_persons(self.connection, self._open_accounts())
-        self._merge_locked(MERGES[self.order.kind])
+        self._merge_locked(_MERGES[self.order.kind])
         self._say_suspended()
 
     def _merge_locked(self, merges: Sequence[Merge], accounts: Sequence[str] = ()) -> None:
         """Run statements under locks; record what they changed, and note the cases that must be told."""
         touched: set[str] = set()
         parties: set[str] = set()
-        done: dict[str, list[Any]] = {"hold": [], "release": [], "payment": []}
+        done: dict[str, list[Any]] = {"hold": [], "release": [], "payment": [], "recall": [], "charge_off": []}
         for merge in merges:
             rows = self._run(f"{merge.statement} {merge.returning}", accounts)
             self._count(merge, rows.rowcount)
@@ -419,9 +427,25 @@ class _Merger:
         append_events(connection, "payment", at, payments)
         append_events(connection, "hold", at, holds)
         append_events(connection, "released", at, releases)
+        self._record_ends(cases, done)
         if self.order.kind != "payments":
             append_events(connection, "imported", at, [(key, {"feed": self.feed}) for key in sorted(cases.values())])
         self.result.in_flight += sorted({key for keys in flying.values() for key in keys})
+
+    def _record_ends(self, cases: Mapping[str, str], done: Mapping[str, Sequence[Any]]) -> None:
+        """Write recalls and charge-offs into the record of the cases they concern."""
+        recalls = [
+            (cases[key], {"reason": "recalled", "why": reason, "on": on, "actor": "import"})
+            for key, reason, on in sorted(done["recall"])
+            if key in cases
+        ]
+        written_off = [
+            (cases[key], {"amount": amount, "currency": currency, "on": on, "actor": "import"})
+            for key, amount, currency, on in sorted(done["charge_off"])
+            if key in cases
+        ]
+        append_events(self.connection, "closing", self.order.at, recalls)
+        append_events(self.connection, "charge_off", self.order.at, written_off)
 
     def _missing(self) -> None:
         """Hold the accounts of these creditors that a full file does not name, and ask a person about each."""
@@ -456,7 +480,7 @@ class _Merger:
                 self.result.mistakes.append(RowMistake(self.order.path.name, line, column, what, "kept in suspense"))
 
     def _open_accounts(self) -> Sequence[str]:
-        return self.connection.exec_driver_sql(OPEN_ACCOUNTS[self.order.kind]).scalars().all()
+        return self.connection.exec_driver_sql(_OPEN_ACCOUNTS[self.order.kind]).scalars().all()
 
     def _cases_of(self, accounts: Iterable[str]) -> dict[str, str]:
         rows = self.connection.exec_driver_sql(

@@ -32,7 +32,16 @@ CONTACT_OPTIONAL = ("source", "consent", "region", "creditor_id")
 PARTY_REQUIRED = ("account", "person", "role")
 PARTY_OPTIONAL = ("name", "timezone", "region", "language", "creditor_id")
 ALL_COLUMNS = frozenset(
-    (*LEDGER_REQUIRED, *LEDGER_OPTIONAL, *PAYMENT_REQUIRED, *CONTACT_REQUIRED, *CONTACT_OPTIONAL, *PARTY_REQUIRED)
+    (
+        *LEDGER_REQUIRED,
+        *LEDGER_OPTIONAL,
+        *PAYMENT_REQUIRED,
+        *CONTACT_REQUIRED,
+        *CONTACT_OPTIONAL,
+        *PARTY_REQUIRED,
+        "reason",
+        "on",
+    )
 )
 DEFAULT_CREDITOR = "default"
 LONGEST, LONGEST_ADDRESS = 200, 1000
@@ -82,6 +91,7 @@ class Checker:
     file: str
     date_format: str | None = None
     mistakes: list[RowMistake] = field(default_factory=list)
+    today: date | None = None
     line: int = 0
     row: Mapping[str, str] = field(default_factory=dict)
     bad: bool = False

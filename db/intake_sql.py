@@ -24,6 +24,8 @@ _COLUMNS: Mapping[str, str] = {
         "line int, account text, person text, role text, name text, timezone text, region text, language text, "
         "creditor text"
     ),
+    "recalls": "line int, account_id text, reason text, on_day date, creditor text",
+    "chargeoffs": "line int, account_id text, reason text, on_day date, creditor text",
 }
 STAGE = (
     "CREATE TEMP TABLE seen_accounts (creditor text, account_id text)",
@@ -78,7 +80,7 @@ _KNOWN_PEOPLE = (
 )
 
 
-def _how_many(rows: str, known: str, match: str, wanted: str) -> str:
+def how_many(rows: str, known: str, match: str, wanted: str) -> str:
     """Return the statement that takes out rows for which ``wanted`` does not hold of the number they match."""
     return (
         f"WITH known_accounts AS ({_KNOWN_ACCOUNTS}), known AS ({known}), "
@@ -138,24 +140,24 @@ CONFLICTS: Mapping[str, Sequence[Conflict]] = {
         Conflict(
             "account",
             "is not known; import it with --ledger first",
-            _how_many("staged_parties", "SELECT * FROM known_accounts", _OF_ACCOUNT, "n.n = 0"),
+            how_many("staged_parties", "SELECT * FROM known_accounts", _OF_ACCOUNT, "n.n = 0"),
         ),
         Conflict(
             "account",
             "is a number of several creditors; add a column creditor_id",
-            _how_many("staged_parties", "SELECT * FROM known_accounts", _OF_ACCOUNT, "n.n > 1"),
+            how_many("staged_parties", "SELECT * FROM known_accounts", _OF_ACCOUNT, "n.n > 1"),
         ),
     ),
     "contacts": (
         Conflict(
             "person",
             "is not known; import the account with --ledger or the role with --parties first",
-            _how_many("staged_contacts", _KNOWN_PEOPLE, _OF_PERSON, "n.n = 0"),
+            how_many("staged_contacts", _KNOWN_PEOPLE, _OF_PERSON, "n.n = 0"),
         ),
         Conflict(
             "person",
             "is a number of several people; add a column creditor_id",
-            _how_many("staged_contacts", _KNOWN_PEOPLE, _OF_PERSON, "n.n > 1"),
+            how_many("staged_contacts", _KNOWN_PEOPLE, _OF_PERSON, "n.n > 1"),
         ),
     ),
     "payments": (
@@ -192,7 +194,8 @@ DISPUTED = (
 _NUMBERED = "(dense_rank() OVER (ORDER BY {key}) - 1) / %(size)s + 1"
 
 
-def _chunks(kind: str, busy: str, key: str) -> str:
+def chunks(kind: str, busy: str, key: str) -> str:
+    """Return the statement that numbers the rows that concern open cases, so many of a key to a chunk."""
     return (
         f"UPDATE staged_{kind} s SET chunk = n.chunk FROM (SELECT b.line, {_NUMBERED.format(key=key)} AS chunk "
         f"FROM ({busy}) b) n WHERE n.line = s.line"
@@ -200,27 +203,27 @@ def _chunks(kind: str, busy: str, key: str) -> str:
 
 
 CHUNKS: Mapping[str, str] = {
-    "ledger": _chunks(
+    "ledger": chunks(
         "ledger",
         "SELECT s.line, d.key AS debtor FROM staged_ledger s JOIN creditors c ON c.code = s.creditor "
         "JOIN debtors d ON d.namespace = c.debtor_namespace AND d.external_id = s.debtor_id "
         "WHERE EXISTS (SELECT 1 FROM cases k WHERE k.debtor_key = d.key AND k.status <> 'closed')",
         "b.debtor",
     ),
-    "payments": _chunks(
+    "payments": chunks(
         "payments",
         "SELECT s.line, s.account_id FROM staged_payments s WHERE EXISTS (SELECT 1 FROM accounts a "
         "JOIN cases k ON k.account_key = a.key AND k.status <> 'closed' WHERE a.external_id = s.account_id)",
         "b.account_id",
     ),
-    "contacts": _chunks(
+    "contacts": chunks(
         "contacts",
         "SELECT s.line, s.person FROM staged_contacts s WHERE EXISTS (SELECT 1 FROM parties p "
         "JOIN account_parties r ON r.party_key = p.key JOIN cases k ON k.account_key = r.account_key "
         "AND k.status <> 'closed' WHERE p.external_id = s.person)",
         "b.person",
     ),
-    "parties": _chunks(
+    "parties": chunks(
         "parties",
         "SELECT s.line, s.account FROM staged_parties s WHERE EXISTS (SELECT 1 FROM accounts a "
         "JOIN cases k ON k.account_key = a.key AND k.status <> 'closed' WHERE a.external_id = s.account)",
@@ -258,7 +261,7 @@ class Merge:
 
     name: str
     statement: str
-    changed: Literal["account", "party", "hold", "release", "payment"] | None = None
+    changed: Literal["account", "party", "hold", "release", "payment", "recall", "charge_off"] | None = None
     returning: str = ""
 
 

@@ -17,7 +17,7 @@ NAMES = ("up", "demo", "import", "open", "case", "signal", "strategy", "backtest
 WRONG: list[tuple[str, int, str]] = [
     ("nope", 2, "No such command 'nope'. Did you mean 'open'? (see `python starter.py --help`)"),
     ("import --nope", 2, "No such option: --nope (see `python starter.py import --help`)"),
-    ("import", 1, "import: name a file: --ledger, --payments, --contacts or --parties"),
+    ("import", 1, "import: name a file: --ledger, --payments, --contacts, --parties, --recalls or --chargeoffs"),
     ("import --payments p.csv --full", 1, "import: --full, --total and --rows speak of the ledger"),
     ("import --ledger l.csv --rows many", 2, "Invalid value for '--rows'"),
     ("import --ledger l.csv --total 12", 1, "--total 12: unknown currency '12'"),
