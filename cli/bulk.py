@@ -166,6 +166,7 @@ def _do(order: BulkOrder, fingerprint: str | None, code: str | None, *, as_json:
         if operation.status is BulkStatus.WAITING:
             if as_json:
                 print_json(_as_dict(operation))
+                return
             out.print(
                 f"{operation.key} waits for a second person: a supervisor lets it run with "
                 f"`bulk approve {operation.key}`, then `bulk run {operation.key}`",
