@@ -21,6 +21,7 @@ check: $(STAMP)
 	$(BIN)/lint-imports
 	$(BIN)/python starter.py strategy check policies/strategies/*.yaml
 	$(BIN)/python starter.py dispositions check
+	$(BIN)/python starter.py plan check policies/plans.yaml
 	$(BIN)/python starter.py templates check
 	$(BIN)/python starter.py rules list --json > /dev/null
 
