@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: venv check test drill demo bench fuzz clean
+.PHONY: venv check test drill demo bench outage fuzz clean
 
 venv: $(STAMP)
 
@@ -37,6 +37,9 @@ demo: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.engine
 	$(BIN)/python -m benchmarks.web
+
+outage: $(STAMP)
+	OUTAGE_CASES=250 OUTAGE_SECONDS=60 $(BIN)/python -m pytest tests/web/test_outage.py --timeout=0 -s
 
 fuzz: $(STAMP)
 	FUZZ_EXAMPLES=10000 $(BIN)/python -m pytest tests/web/test_fuzz.py --timeout=0
