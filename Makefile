@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: venv check test drill demo bench outage fuzz clean
+.PHONY: venv check test drill demo bench matrix outage fuzz clean
 
 venv: $(STAMP)
 
@@ -36,7 +36,11 @@ demo: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.engine
+	$(BIN)/python -m benchmarks.http_contact
 	$(BIN)/python -m benchmarks.web
+
+matrix: $(STAMP)
+	$(BIN)/python -m tests.faults.matrix
 
 outage: $(STAMP)
 	OUTAGE_CASES=250 OUTAGE_SECONDS=60 $(BIN)/python -m pytest tests/web/test_outage.py --timeout=0 -s
