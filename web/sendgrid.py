@@ -54,7 +54,8 @@ def _arrivals(body: bytes, errors: ErrorTable) -> list[Arrival]:
 
 
 def _arrival(one: object, errors: ErrorTable, now: datetime) -> Arrival | None:
-    if isinstance(one, dict) and one.get("event") in _SIGNS:
+    event = one.get("event") if isinstance(one, dict) else None
+    if isinstance(event, str) and event in _SIGNS:
         return None
     report = email_report(one, errors)
     try:
