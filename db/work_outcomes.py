@@ -196,6 +196,7 @@ class WorkOutcomes:
             still_said=said,
             was_at=was.at,
             try_no=try_no,
+            promise=next((str(one["key"]) for one in was.followed if one["what"] == "promise"), None),
             now=now,
         )
         return [corrected, *self._happened(row, at)]

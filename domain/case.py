@@ -350,6 +350,8 @@ class Corrected(BaseModel):
     """Another outcome that stands has the wrong one's code."""
     was_at: AwareDatetime
     try_no: int
+    promise: str | None = None
+    """The arrangement that was made of it and is taken back: as if it had never been."""
     now: Worked
 
 

@@ -519,6 +519,9 @@ def _apply_corrected(state: CaseState, strategy: Strategy, corrected: Corrected)
     state = state.model_copy(update={"history": history})
     if now.closing is not None:
         state = state.model_copy(update={"closing": now.closing})
+    end = state.facts.plan_end
+    if end is not None and end.key == corrected.promise:  # nothing was agreed, so there is nothing to come back from
+        state = state.model_copy(update={"plan_end": end.mark, "reminding": None})
     step = now.step
     moved_on = history.last_contact_at is None or history.last_contact_at > corrected.was_at or state.item is not None
     if step is None or moved_on or state.cursor.last_step != step or not any(one.id == step for one in strategy.steps):

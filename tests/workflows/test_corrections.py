@@ -77,8 +77,9 @@ async def test_a_promise_that_was_none_is_taken_back_and_the_step_is_tried_again
     promised = (NOW + timedelta(days=9)).date().isoformat()
     promise = {"party_reached": "right_party", "disposition": "promise", "promised_on": promised}
     handle = await _called(house, promise)
-    assert house.rows("SELECT count(*) FROM holds WHERE reason = 'promise' AND released_at IS NULL") == [(1,)]
+    assert house.rows("SELECT kind, status FROM arrangements") == [("promise", "active")]
     status = await _correct(house, handle, 2, **NOBODY)
+    assert house.rows("SELECT kind, status FROM arrangements") == [("promise", "cancelled")]
     assert house.rows("SELECT count(*) FROM holds WHERE released_at IS NULL") == [(0,)]
     assert status["step"] == "first", "nobody was reached after all, and two tries are left"
     assert abs(datetime.fromisoformat(status["next_at"]) - NOW - timedelta(days=5)) < timedelta(minutes=5)
