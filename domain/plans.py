@@ -338,7 +338,8 @@ def offers(
             if covers is Covers.PART:
                 continue
             covered = covered_amount(covers, facts)
-            if covered <= 0:
+            same = covers is Covers.BALANCE and Covers.PAST_DUE in policy.covers and covered == facts.past_due
+            if covered <= 0 or same:
                 continue
             offer = _offer(policy, covers, covered, facts, today, monthly, first_on, before)
             if offer is not None:
