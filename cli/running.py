@@ -27,6 +27,7 @@ from cli.portfolio import write_portfolio
 from cli.rehearsal import Carriers, start_carriers
 from cli.rules import RULES, book_of
 from cli.say import ROOT, UserError, err, out, plainly, print_json, shipped_strategies
+from cli.scenario import run_scenario
 from db.engine import make_engine
 from db.intake import Order, import_file
 from db.migrate import upgrade
@@ -52,6 +53,12 @@ class Choice(StrEnum):
 
     SANDBOX = "sandbox"
     FAKE = "fake"
+
+
+class Scenario(StrEnum):
+    """Stories that can be told instead."""
+
+    PEOPLE = "people"
 
 
 @plainly
@@ -124,7 +131,10 @@ def demo(
     providers: Annotated[
         Choice, typer.Option(help="sandbox, or fake: real requests to a fake of the carriers, with callbacks.")
     ] = Choice.SANDBOX,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+    scenario: Annotated[
+        Scenario | None, typer.Option(help="people: agents, supervisors and debtors at work, told line by line.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary, or the story by line, as JSON.")] = False,
 ) -> None:
     """Play the main job on a sample portfolio, days in seconds, and print a summary that adds up."""
     settings = load_settings()
@@ -132,6 +142,9 @@ def demo(
         raise UserError("demo: runs on servers of its own; unset DUNLIN_DATABASE_URL and TEMPORAL_ADDRESS for it")
     configure("WARNING")
     _start_over(settings.state_folder)
+    if scenario is Scenario.PEOPLE:
+        _tell_story(settings, seed, stay=stay, as_json=as_json)
+        return
     summary = asyncio.run(_demo(settings, accounts, days, seed, providers, stay=stay, quiet=as_json))
     gc.collect()
     if as_json:
@@ -140,6 +153,16 @@ def demo(
         out.print(_final(summary))
     if summary.wrong:
         raise UserError(f"the summary does not add up: {'; '.join(summary.wrong)}")
+
+
+def _tell_story(settings: Settings, seed: int, *, stay: bool, as_json: bool) -> None:
+    async def told() -> tuple[str, ...]:
+        return await run_scenario(settings, seed, _stop_event(), stay=stay, as_json=as_json)
+
+    wrong = asyncio.run(told())
+    gc.collect()
+    if wrong:
+        raise UserError(f"the story does not add up: {'; '.join(wrong)}")
 
 
 async def _demo(

@@ -32,6 +32,7 @@ from runtime.backtest import BacktestError
 from runtime.client import NotRunning
 from runtime.endpoints import StateFolderInUse
 from runtime.process import ServerFailed
+from runtime.scenario.stage import ScenarioError
 from settings import SettingsError
 
 MISTAKES_SHOWN = 50
@@ -69,6 +70,7 @@ EXPECTED = (
     StopError,
     QueueError,
     WorkPolicyError,
+    ScenarioError,
 )
 
 
