@@ -11,9 +11,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,7 +23,9 @@ from cli.rehearsal import Carriers, start_carriers
 from db.engine import make_engine
 from db.intake import Order, import_file
 from db.migrate import upgrade
-from db.settings import put_in_force, set_clock
+from db.settings import put_in_force, read_clock, set_clock
+from db.signals import tell
+from db.switches import list_switches, release, switch_on
 from domain.clock import BusinessClock
 from domain.codes import Channel
 from domain.opening import OpenRequest
@@ -34,6 +34,7 @@ from runtime.client import connect
 from runtime.servers import Servers
 from settings import Settings
 from tests.fakes.client import FakeClient
+from tests.faults.matrix_verdict import Cell, Verdict, judge
 from tests.providers.conftest import CREATE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,16 +50,20 @@ FAULTS: dict[str, dict[str, Any]] = {
     "429": {"fault": {"kind": "answer", "status": 429, "headers": {"Retry-After": "60"}}},
     "slow": {"fault": {"kind": "slow", "seconds": 4}},
     "half an answer": {"fault": {"kind": "garble"}},
-    "redirect": {"fault": {"kind": "redirect", "location": "http://127.0.0.1:9/"}},
     "callbacks first": {"early": True},
     "reordered": {"reorder": True},
     "told thrice": {"times_told": 3},
     "sent for ever": {"for_ever": True},
 }
 """What goes wrong with the one request of an attempt, or with what is said about it afterwards."""
-MAY_ASK_AGAIN = frozenset({"429"})
+OURS: dict[str, dict[str, Any]] = {
+    "401": {"fault": {"kind": "answer", "status": 401, "code": 20003}},
+    "redirect": {"fault": {"kind": "redirect", "location": "http://127.0.0.1:9/"}},
+}
+"""What looks like our own mistake: it switches the channel off until somebody has mended it and switches it on."""
+MAY_ASK_AGAIN = frozenset({"429", *OURS})
 """Faults that prove that nothing was done."""
-KILLS = ("nobody", "worker", "web")
+KILLS = ("worker", "web", "nobody")
 ORIGIN = datetime(2026, 3, 3, 15, tzinfo=UTC)
 HEAD = "account_id,debtor_id,product,currency,amount,due_date,phone,email,timezone\n"
 LADDER = """
@@ -70,28 +75,12 @@ steps:
   - {{id: one, channel: {channel}, template: {template}, start: {{since: due, days: 1}}, between: {{hours: "09:00-18:00"}}}}
 """
 TEMPLATE = {Channel.SMS: "payment-reminder", Channel.VOICE: "payment-reminder", Channel.EMAIL: "invoice-overdue"}
-KNOWN = frozenset({"sent", "delivered", "answered", "undelivered"})
 PATIENCE = 420.0
 _OPEN_ENDS = """
 SELECT count(*) FROM unnest(%s::text[]) AS n(key) LEFT JOIN attempts t ON t.key = n.key
  WHERE t.key IS NULL OR t.status IN ('dispatching', 'retryable', 'deferred')
     OR (t.status = 'unknown' AND (t.look_ups = 0 OR n.key = ANY(%s)))
 """
-
-Cell = tuple[str, Channel, str]
-"""Fault, channel, who is killed."""
-
-
-@dataclass
-class Row:
-    """What became of one cell."""
-
-    cases: int = 0
-    hit: int = 0
-    done: int = 0
-    unknown: int = 0
-    repeated: int = 0
-    statuses: Counter[str] = field(default_factory=Counter)
 
 
 class Matrix:
@@ -112,8 +101,8 @@ class Matrix:
         self._engine: Engine
         self._fake: FakeClient
 
-    async def run(self, kills: Sequence[str] = KILLS) -> "Verdict":
-        """Play all cells of each kill together, one kill after the other, and judge."""
+    async def run(self, kills: Sequence[str] = KILLS, *, ours: bool = True) -> Verdict:
+        """Play all cells of each kill together, one kill after the other, and judge. ``ours``: our mistakes too."""
         async with Servers(self._settings) as servers:
             self._servers = servers
             await asyncio.to_thread(upgrade, servers.database_url)
@@ -124,7 +113,11 @@ class Matrix:
                     began = time.monotonic()
                     await self._round(kill)
                     self._say(f"killed: {kill}, {time.monotonic() - began:.0f} s")
-                return await asyncio.to_thread(self._judge)
+                if ours:
+                    await self._mended()
+                return await asyncio.to_thread(
+                    judge, self._engine, self._fake, self._cells, self._hit, MAY_ASK_AGAIN, servers.restarts
+                )
             finally:
                 self._engine.dispose()
 
@@ -162,16 +155,7 @@ class Matrix:
     # --- one kill ----------------------------------------------------------------------------------------------------
 
     async def _round(self, kill: str) -> None:
-        mine = [
-            (fault, channel, kill)
-            for fault in self._faults
-            for channel in CHANNELS
-            if (fault, channel) != ("half an answer", Channel.EMAIL)  # its answer has no body
-        ]
-        keys = await asyncio.to_thread(self._import, mine)
-        await self._client.start_workflow(
-            "open_cases", OpenRequest(as_of=ORIGIN, restart_missing=False), id=f"open/{kill}", task_queue=CASES_QUEUE
-        )
+        keys = await self._open(kill, self._faults)
         before = await asyncio.to_thread(self._fake.counted, "callbacks.delivered")
         for part in () if kill == "nobody" else (0.1, 0.4, 0.7):
             goal = part * len(keys)
@@ -183,6 +167,36 @@ class Matrix:
                 self._kill("web")
                 await asyncio.sleep(2.0)
         await self._until(lambda: self._settled(keys))
+
+    async def _mended(self) -> None:
+        """Let every channel be switched off by what looks like our mistake, kill the worker, and switch on."""
+        keys = await self._open("mended", OURS)
+        await self._until(lambda: len(self._off()) == len(CHANNELS) or self._settled(keys))
+        await self._kill_the_worker()
+
+        def on() -> bool:
+            for channel in self._off():
+                _switch_on(self._engine, channel)
+            return self._settled(keys)
+
+        await self._until(on)
+
+    def _off(self) -> list[str]:
+        with self._engine.connect() as connection:
+            return [one.name for one in list_switches(connection)]
+
+    async def _open(self, kill: str, faults: Iterable[str]) -> list[str]:
+        mine = [
+            (fault, channel, kill)
+            for fault in faults
+            for channel in CHANNELS
+            if (fault, channel) != ("half an answer", Channel.EMAIL)  # its answer has no body
+        ]
+        keys = await asyncio.to_thread(self._import, mine)
+        await self._client.start_workflow(
+            "open_cases", OpenRequest(as_of=ORIGIN, restart_missing=False), id=f"open/{kill}", task_queue=CASES_QUEUE
+        )
+        return keys
 
     def _told(self, before: int, goal: float) -> bool:
         return self._fake.counted("callbacks.delivered") - before >= goal
@@ -253,37 +267,9 @@ class Matrix:
             await asyncio.sleep(0.2)
         self._say("something that should have come true did not; the verdict says what")
 
-    # --- the verdict ---------------------------------------------------------------------------------------------------
-
-    def _judge(self) -> "Verdict":
-        totals = self._fake.totals()
-        ids = _ids(self._fake.state())
-        with self._engine.connect() as connection:
-            found = {
-                row.key: row
-                for row in connection.exec_driver_sql(
-                    "SELECT t.key, t.status, t.provider_id, (SELECT count(*) FROM attempts o WHERE o.case_key = t.case_key) AS own FROM attempts t"
-                )
-            }
-        table: dict[Cell, Row] = defaultdict(Row)
-        wrong = [f"{key} was done twice" for key in totals["duplicates"]]
-        for cell, keys in self._cells.items():
-            row = table[cell]
-            for key in keys:
-                asked, done, one = totals["requests"].get(key, 0), totals["processed"].get(key, 0), found.get(key)
-                row.cases += 1
-                row.hit += key in self._hit
-                row.done += done
-                row.repeated += done > 1
-                row.statuses[one.status if one is not None else "missing"] += 1
-                row.unknown += one is not None and one.status == "unknown"
-                if complaint := _complaint(cell, one, asked=asked, done=done, ids=ids.get(key, set())):
-                    wrong.append(f"{cell[0]}, {cell[1]}, {cell[2]} killed: {key} {complaint}")
-        return Verdict(dict(table), tuple(wrong), self._servers.restarts)
-
 
 def _rule(fault: str, channel: Channel, attempt: str) -> dict[str, Any]:
-    how = dict(FAULTS[fault])
+    how = dict((FAULTS | OURS)[fault])
     last = "delivered"
     first = "processed" if channel is Channel.EMAIL else "sent"
     told = int(how.pop("times_told", 1))
@@ -296,60 +282,16 @@ def _rule(fault: str, channel: Channel, attempt: str) -> dict[str, Any]:
     return {"on": CREATE[channel], "attempt": attempt, "times": 1, **how}
 
 
-def _ids(state: dict[str, Any]) -> dict[str, set[str]]:
-    found: dict[str, set[str]] = defaultdict(set)
-    for one in (*state["messages"], *state["calls"], *state["emails"]):
-        found[one["attempt"]].add(one.get("sid") or one["id"])
-    return found
-
-
-def _complaint(cell: Cell, one: Any, *, asked: int, done: int, ids: set[str]) -> str | None:  # noqa: ANN401 - a row
-    """Say what is wrong with one attempt."""
-    if one is None:
-        return "was lost: it has no row"
-    if one.own != 1:
-        return f"is one of {one.own} attempts of its case"
-    if asked > (2 if cell[0] in MAY_ASK_AGAIN else 1):
-        return f"was asked for {asked} times"
-    if done and one.status not in KNOWN:
-        return f"was done and is {one.status}"
-    if not done and one.status != "unknown":
-        return f"was not done and is {one.status}"
-    if (
-        done
-        and one.provider_id is not None
-        and one.provider_id not in ids
-        and not one.provider_id.startswith("attempt:")
-    ):
-        return "has the name of another"
-    return None
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """The table, and every finding in words; nothing wrong means every promise was kept."""
-
-    table: dict[Cell, Row]
-    wrong: tuple[str, ...]
-    restarts: dict[str, int]
-
-    def __str__(self) -> str:
-        """Return the table as text."""
-        lines = [
-            f"{'fault':<18}{'channel':<9}{'killed':<9}{'cases':>6}{'hit':>5}{'done':>6}{'unknown':>9}{'twice':>7}  statuses"
-        ]
-        for (fault, channel, kill), row in self.table.items():
-            said = ", ".join(f"{name} {count}" for name, count in sorted(row.statuses.items()))
-            lines.append(
-                f"{fault:<18}{channel:<9}{kill:<9}{row.cases:>6}{row.hit:>5}{row.done:>6}{row.unknown:>9}{row.repeated:>7}  {said}"
-            )
-        sums = [
-            sum(getattr(row, name) for row in self.table.values())
-            for name in ("cases", "hit", "done", "unknown", "repeated")
-        ]
-        lines.append(f"{'all':<36}{sums[0]:>6}{sums[1]:>5}{sums[2]:>6}{sums[3]:>9}{sums[4]:>7}")
-        lines.append(f"restarts: {self.restarts}")
-        return "\n".join([*lines, *(self.wrong or ("nothing wrong",))])
+def _switch_on(engine: Engine, channel: str) -> None:
+    """Switch a channel on as the command does."""
+    now = datetime.now(UTC)
+    with engine.begin() as connection:
+        switch_on(connection, "channel", channel, by="matrix", at=now)
+        clock = read_clock(connection)
+        at = clock.business(now)
+        for case_key, attempt_key in release(connection, "channel", channel, at):
+            body = {"event_id": f"switch/{now.isoformat()}/{attempt_key}", "attempt": attempt_key}
+            tell(connection, [case_key], "attempt_updated", body, at, logical=clock.is_logical)
 
 
 def _say(words: str) -> None:
