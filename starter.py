@@ -11,7 +11,10 @@ from cli.backtest import backtest
 from cli.bulk import app as bulk_app
 from cli.dialling import calls_app, dial
 from cli.dispositions import app as dispositions_app
+from cli.disputes import app as disputes_app
 from cli.explain import explain
+from cli.holds import app as holds_app
+from cli.legal import app as legal_app
 from cli.moving import adopt, forecast
 from cli.operations import cases_app, import_lender_files, open_overdue, signal
 from cli.plans import app as plan_app
@@ -22,6 +25,7 @@ from cli.stops import stop
 from cli.strategy import app as strategy_app
 from cli.switches import app as switch_app
 from cli.templates import app as templates_app
+from cli.visits import app as visits_app
 from cli.work import app as work_app
 
 app = typer.Typer(
@@ -46,6 +50,10 @@ app.add_typer(plan_app, name="plan")
 app.add_typer(switch_app, name="switch")
 app.command()(stop)
 app.add_typer(work_app, name="work")
+app.add_typer(holds_app, name="hold")
+app.add_typer(disputes_app, name="dispute")
+app.add_typer(legal_app, name="legal")
+app.add_typer(visits_app, name="visit")
 app.add_typer(bulk_app, name="bulk")
 app.command()(dial)
 app.add_typer(calls_app, name="call")

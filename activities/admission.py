@@ -34,10 +34,12 @@ from domain.facts import Plan
 from domain.gate import Decision
 from domain.money import format_amount
 from domain.outlook import outlook
+from domain.softening import unheard_flags
 from domain.strategy import Step, Strategy
 
 COVERED = "core.covered"
 TEMPLATE = "core.template"
+SOFTENED = "core.softened"
 HARD = frozenset(
     {
         "core.not-past-due",
@@ -45,6 +47,7 @@ HARD = frozenset(
         "core.hold",
         "core.arrangement",
         "core.stopped",
+        "core.legal-stage",
         "core.no-contact-point",
     }
 )
@@ -179,7 +182,7 @@ class Admissions:
                 report = _decided(asked, read, decision, speaks)
                 show(connection, asked, report)
                 return report
-            cover(connection, attempt.key, [(one, other.facts.past_due) for one, other in covered], read.now)
+            cover(connection, attempt.key, [(one, other.facts.asked_for) for one, other in covered], read.now)
             message = _message(asked, read, read.point, worded, covered)
             self._checkpoint(Place.CONTACT_DECIDED, attempt.key)
         latest = closes_at(self._judge, asked.matter, read, worded)
@@ -214,6 +217,8 @@ class Admissions:
         speaks: Cover | None,
         accounts: Sequence[str] = (),
     ) -> Decision:
+        if unheard_flags(asked.strategy, asked.request.state.facts, read.account.facts):
+            return Decision(Verdict.BLOCK, (SOFTENED,))
         decision = self._judge.decide(asked.matter, read, worded=worded, accounts=accounts)
         if worded is None and read.point is not None and decision.verdict is Verdict.ALLOW:
             return Decision(Verdict.REVIEW, (TEMPLATE,), packs=decision.packs)
@@ -314,7 +319,7 @@ class Admissions:
         if point is None:
             return None
         all_accounts = [read.account, *others]
-        total = sum(one.facts.past_due for one in all_accounts)
+        total = sum(one.facts.asked_for for one in all_accounts)
         plan = facts.plan
         if asked.request.reminder is not None and plan is not None:
             return self._word_reminder(asked, read, point, plan)
@@ -326,7 +331,7 @@ class Admissions:
             "accounts": [
                 {
                     "reference": one.external_id,
-                    "amount": format_amount(one.facts.past_due, one.facts.currency),
+                    "amount": format_amount(one.facts.asked_for, one.facts.currency),
                     "due_on": one.facts.oldest_due_on,
                     "dpd": one.facts.dpd,
                 }
@@ -370,7 +375,7 @@ def _quoted(asked: Question, read: Read) -> int:
     plan = read.account.facts.plan
     if asked.request.reminder is not None and plan is not None:
         return plan.amount
-    return read.account.facts.past_due
+    return read.account.facts.asked_for
 
 
 def report_of(
@@ -431,7 +436,7 @@ def _message(
     reference, amount = read.account.external_id, _quoted(asked, read)
     own = AccountLine(attempt.account_key, reference, attempt.case_key, amount, facts.currency)
     lines = [
-        AccountLine(one.account_key, other.external_id, one.case_key, other.facts.past_due, other.facts.currency)
+        AccountLine(one.account_key, other.external_id, one.case_key, other.facts.asked_for, other.facts.currency)
         for one, other in covered
     ]
     return Outbound(

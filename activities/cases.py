@@ -18,7 +18,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from activities.catalogue import shipped
 from activities.checkpoints import Checkpoint, Place, pass_by
 from activities.instant import Stopwatch
-from activities.judging import Judge, Matter, hand_to_person
+from activities.judging import Judge, Matter, Presence, hand_to_person
 from activities.signatures import ASK, CLOSE_EPISODE, GIVE_UP, HAND_OVER, RECORD_EVENTS
 from db import work
 from db.arrangements import write_news
@@ -27,12 +27,15 @@ from db.cases import close_case, read_case, rouse, show_case
 from db.contact_points import hours_reached
 from db.engine import reading
 from db.facts import AccountReading, read_account, read_facts
+from db.hold_reviews import ask_for_reviews
+from db.holds import cases_beside
 from db.inbound import Recorder, told_by
 from db.locks import lock_contact, lock_persons
 from db.outcomes import cases_told
 from db.record import append_event
 from db.state_events import concern_of
 from db.strategies import StrategyBook
+from db.visits import planned_until
 from db.work_outcomes import FAN_OUT, Undialled, cases_spoken_of, dialled_attempt
 from domain.adoption import adopted
 from domain.best_hours import best_start
@@ -59,15 +62,17 @@ from domain.dispositions import Catalogue
 from domain.messages import Received
 from domain.outlook import outlook
 from domain.plans import PlanBook
+from domain.softening import unheard_flags
 from domain.state_events import Told
 from domain.state_messages import STATE_MESSAGES
-from domain.stops import barred
+from domain.stops import barred, legal_bars
 from domain.strategy import Period, Step, Strategy
 
 _WORKED = frozenset({"record_call_outcome", "record_visit_outcome"})
 CORRECTION = "correct_outcome"
 _OUTCOMES = _WORKED | {CORRECTION}
-_TELLING = _OUTCOMES | frozenset(STATE_MESSAGES)
+_TELLING = _OUTCOMES | frozenset(STATE_MESSAGES) | {"dispute_answered"}
+_HOLDS = frozenset({"place_hold", "extend_hold", "release_hold"})
 _DAY, _HOUR = Period(count=1, unit="day"), Period(count=1, unit="hour")
 
 
@@ -150,6 +155,7 @@ class CaseActivities:
                 state=state.model_copy(update={"facts": reading.facts}),
                 debtor_key=reading.debtor_key,
                 batch=batch,
+                strategy=strategy,
                 seq=max(state.seq, state.item.seq if state.item is not None else 0),
                 catalogue=self._catalogue,
                 plans=self._plans,
@@ -159,6 +165,7 @@ class CaseActivities:
                 outcomes += recorder.record(message)
             for one in recorder.undialled:
                 self._judge_afterwards(connection, request, one)
+            ask_for_reviews(connection, state.account_key, reading.debtor_key, now)
             reading = read_account(connection, state.account_key, now, logical=state.clock.is_logical)
             if reading.plans.news and write_news(connection, state.case_key, reading, now):
                 reading = read_account(connection, state.account_key, now, logical=state.clock.is_logical)
@@ -187,7 +194,7 @@ class CaseActivities:
         )
         matter = Matter(attempt, step, strategy, state.clock.is_logical)
         read = self._judge.with_record(connection, matter, self._judge.read(connection, matter, made.at))
-        decision = self._judge.decide(matter, read, visitors=made.visitors or 1)
+        decision = self._judge.decide(matter, read, presence=Presence(visitors=made.visitors or 1))
         facts = read.account.facts.model_dump_json(exclude_defaults=True)
         write_judgement(connection, made.attempt_key, state.case_key, decision, facts, made.at)
 
@@ -226,6 +233,7 @@ class CaseActivities:
         for message in request.messages:
             await self._pass_on_work(request.state, message)
             await self._pass_on_event(request.state, message)
+            await self._pass_on_hold(request.state, message)
 
     async def _pass_on_work(self, state: CaseState, message: Received) -> None:
         """Pass the outcome of a shared item on to its other cases."""
@@ -274,6 +282,17 @@ class CaseActivities:
                 body = {"event_id": f"state/{digest}{FAN_OUT}{case_key}", "at": message.at.isoformat()}
                 await self._pass_on(f"case/{case_key}", "ledger_changed", body)
 
+    async def _pass_on_hold(self, state: CaseState, message: Received) -> None:
+        """Tell the debtor's other cases of what was done to a hold that is on all of them."""
+        if message.name not in _HOLDS or message.refusal is not None:
+            return
+        with self._engine.connect() as connection:
+            beside = cases_beside(connection, state.case_key)
+        digest = hashlib.sha256(message.event_id.encode()).hexdigest()[:32]
+        for case_key in beside:
+            body = {"event_id": f"hold/{digest}{FAN_OUT}{case_key}", "at": message.at.isoformat()}
+            await self._pass_on(f"case/{case_key}", "ledger_changed", body)
+
     async def _pass_on(self, workflow_id: str, name: str, body: Mapping[str, object]) -> None:
         if self._client is None:
             return
@@ -299,7 +318,13 @@ class CaseActivities:
             now = watch.business_now(state)
             reading = read_account(connection, state.account_key, now, logical=state.clock.is_logical)
             closed = read_case(connection, state.case_key).status == "closed"
-            refusal = () if step is None else _why_not_ask(reading, step, closed=closed)
+            refusal = (
+                ()
+                if step is None
+                else _why_not_ask(
+                    reading, step, closed=closed, softened=unheard_flags(strategy, state.facts, reading.facts)
+                )
+            )
             not_before: datetime | None = None
             party, point = reading.party_key, None
             if step is not None and not refusal:
@@ -347,7 +372,7 @@ class CaseActivities:
         ruling = Ruling(
             decision=decision,
             facts_json=read.account.facts.model_dump_json(exclude_defaults=True),
-            amount=read.account.facts.past_due,
+            amount=read.account.facts.asked_for,
             currency=read.account.facts.currency,
             point=read.point,
             provider=None,
@@ -408,7 +433,7 @@ class CaseActivities:
                     party_key=party_key,
                     creditor=facts.creditor,
                     collector=reading.collector,
-                    cases=[(state.case_key, reading.external_id, facts.past_due, facts.currency)],
+                    cases=[(state.case_key, reading.external_id, facts.asked_for, facts.currency)],
                     zone=zone,
                     at=now,
                 )
@@ -427,11 +452,14 @@ class CaseActivities:
             spoken_of = cases_spoken_of(connection, request.item.key)
             on_the_line = item is not None and dialled_attempt(connection, item) is not None
             zone, holidays_of = state.facts.zone or "UTC", strategy.holidays or state.facts.region
+            planned = planned_until(connection, request.item.key, now)
             done = item is not None and item.status in {"done", "reported"}
             if done and spoken_of is not None and state.case_key not in spoken_of:
                 withdrawn = True  # the talk was not about this case: it asks anew
             elif on_the_line and not request.withdrawn:
                 until = add_period(now, _HOUR, zone, holidays_of)
+            elif planned is not None and not request.withdrawn:
+                until = planned
             elif done and not request.withdrawn:
                 until = add_period(now, _DAY, zone, holidays_of)
             elif request.requeue and request.item.step is not None:
@@ -522,7 +550,7 @@ class CaseActivities:
         show_case(connection, state.case_key, outlook(after, strategy, report.at, pending=bool(own)))
 
 
-def _why_not_ask(reading: AccountReading, step: Step | None, *, closed: bool) -> tuple[str, ...]:
+def _why_not_ask(reading: AccountReading, step: Step | None, *, closed: bool, softened: bool) -> tuple[str, ...]:
     """Return the rules that forbid giving a person this task now."""
     facts = reading.facts
     checks = {
@@ -531,6 +559,8 @@ def _why_not_ask(reading: AccountReading, step: Step | None, *, closed: bool) ->
         "core.hold": facts.hold is not None,
         "core.arrangement": facts.plan is not None and facts.plan.rests,
         "core.stopped": step is not None and barred(facts, step),
+        "core.legal-stage": step is not None and legal_bars(facts, step.via, step.purpose),
+        "core.softened": softened,
         "core.zone-unknown": facts.zone is None,
     }
     return tuple(rule for rule, hit in checks.items() if hit)

@@ -43,6 +43,7 @@ from domain.case import ContactReport, ContactRequest
 from domain.codes import AttemptStatus, Channel, Origin, Verdict
 from domain.gate import Gate
 from domain.message_text import segments
+from domain.softening import gentler
 from domain.strategy import Step, Strategy
 
 SEND_WITHIN = 10.0
@@ -98,6 +99,7 @@ class ContactActivities:
         step = _step(request, strategy)
         if step is None:
             return _nothing_to_remind(request)
+        step = gentler(strategy, step, request.state.facts.flags)
         asked = Question(request, strategy, step, _attempt(request, step), Stopwatch())
         key, provider = asked.attempt.key, self._providers[step.via]
         self._checkpoint(Place.CONTACT_ENTERED, key)

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Engine
 
-from activities.judging import Judge, Matter, Read, hand_to_person
+from activities.judging import AS_PLANNED, Judge, Matter, Presence, Read, hand_to_person
 from activities.switching import unless_switched_off
 from db.attempts import Attempt, Ruling, write_decision
 from db.coverage import list_accounts
@@ -63,7 +63,13 @@ class Dialling:
         self._book = StrategyBook(engine)
 
     def admit(
-        self, item_key: str, clock: Callable[[], datetime], engine_now: datetime, *, logical: bool
+        self,
+        item_key: str,
+        clock: Callable[[], datetime],
+        engine_now: datetime,
+        *,
+        logical: bool,
+        presence: Presence = AS_PLANNED,
     ) -> Dialled | NotNow | None:
         """Decide about working an item now; ``None`` when there is nothing left to work.
 
@@ -80,22 +86,30 @@ class Dialling:
                 cases = cases_spoken_of(connection, item_key) or ()
                 return Dialled(begun, cases, contact_point_of(connection, begun))
             now = clock()
-            asked = [self._ask(connection, item, case, now, logical=logical) for case in item.cases]
+            asked = [self._ask(connection, item, case, now, presence, logical=logical) for case in item.cases]
             allowed = [one for one in asked if one is not None and one.decision.verdict is Verdict.ALLOW]
             if not allowed:
                 return self._refuse(connection, [one for one in asked if one is not None], engine_now)
-            allowed = self._together(allowed)
+            allowed = self._together(allowed, presence)
             lead = allowed[0]
             if lead.read.point is None or self._write(connection, lead, engine_now) is None:
                 return None
             list_accounts(
                 connection,
                 lead.matter.attempt.key,
-                [(one.case.case_key, one.case.account_key, one.read.account.facts.past_due) for one in allowed],
+                [(one.case.case_key, one.case.account_key, one.read.account.facts.asked_for) for one in allowed],
             )
             return Dialled(lead.matter.attempt.key, tuple(one.case.case_key for one in allowed), lead.read.point.key)
 
-    def look(self, connection: Connection, item_key: str, now: datetime, *, logical: bool) -> Dialled | NotNow | None:
+    def look(
+        self,
+        connection: Connection,
+        item_key: str,
+        now: datetime,
+        *,
+        logical: bool,
+        presence: Presence = AS_PLANNED,
+    ) -> Dialled | NotNow | None:
         """Say what ``admit`` would, without locks and without writing: for who looks for work, not for who dials."""
         item = read_item(connection, item_key)
         if item is None or item.status not in {"open", "claimed"} or not item.cases:
@@ -103,7 +117,7 @@ class Dialling:
         begun = dialled_attempt(connection, item)
         if begun is not None:
             return Dialled(begun, cases_spoken_of(connection, item_key) or (), contact_point_of(connection, begun))
-        answers = [self._ask(connection, item, case, now, logical=logical) for case in item.cases]
+        answers = [self._ask(connection, item, case, now, presence, logical=logical) for case in item.cases]
         asked = [one for one in answers if one is not None]
         if not asked:
             return None
@@ -115,7 +129,7 @@ class Dialling:
         return NotNow(lead.decision.verdict, lead.decision.rule_ids, until)
 
     def _ask(
-        self, connection: Connection, item: Item, case: ItemCase, now: datetime, *, logical: bool
+        self, connection: Connection, item: Item, case: ItemCase, now: datetime, presence: Presence, *, logical: bool
     ) -> _Asked | None:
         if case.attempt_key is None or case.step is None:
             return None
@@ -127,14 +141,14 @@ class Dialling:
             return None
         decision = unless_switched_off(
             connection,
-            self._judge.decide(matter, read),
+            self._judge.decide(matter, read, presence=presence),
             step=step,
             creditor=read.account.facts.creditor,
             now=read.now,
         )
         return _Asked(case, matter, read, decision)
 
-    def _together(self, allowed: list[_Asked]) -> list[_Asked]:
+    def _together(self, allowed: list[_Asked], presence: Presence) -> list[_Asked]:
         """Return the cases one talk may be about: with the first, as long as the gate allows all of them at once."""
         together = allowed[:1]
         lead = together[0].read.point
@@ -142,7 +156,7 @@ class Dialling:
             if one.read.point is None or lead is None or one.read.point.key != lead.key:
                 continue
             accounts = [other.case.account_key for other in (*together, one)]
-            judged = self._judge.decide(together[0].matter, together[0].read, accounts=accounts)
+            judged = self._judge.decide(together[0].matter, together[0].read, accounts=accounts, presence=presence)
             if judged.verdict is Verdict.ALLOW:
                 together.append(one)
         return together
@@ -165,7 +179,7 @@ class Dialling:
         ruling = Ruling(
             decision=one.decision,
             facts_json=facts.model_dump_json(exclude_defaults=True),
-            amount=facts.past_due,
+            amount=facts.asked_for,
             currency=facts.currency,
             point=one.read.point,
             provider=BY_A_PERSON,

@@ -30,6 +30,18 @@ VISITORS = 2
 
 
 @dataclass(frozen=True, slots=True)
+class Presence:
+    """How people of ours would come: how many, whether all of it is recorded, whether they show who they are."""
+
+    visitors: int = VISITORS
+    recorded: bool = True
+    identified: bool = True
+
+
+AS_PLANNED = Presence()
+
+
+@dataclass(frozen=True, slots=True)
 class Matter:
     """One step of one case, as an attempt that might be made."""
 
@@ -152,7 +164,7 @@ class Judge:
         *,
         worded: Worded | None = None,
         accounts: Sequence[str] = (),
-        visitors: int = VISITORS,
+        presence: Presence = AS_PLANNED,
     ) -> Decision:
         """Ask the gate about the step, with its words if they are known and all accounts it would speak of."""
         step, point = matter.step, read.point
@@ -169,8 +181,9 @@ class Judge:
                 language=worded.language if worded is not None else point.language or read.account.facts.language,
                 content=None if worded is None else worded.content,
                 accounts=tuple(accounts),
-                visitors=visitors if visit else None,
-                recorded=True if visit or step.via is Channel.CALL else None,
+                visitors=presence.visitors if visit else None,
+                recorded=presence.recorded if visit or step.via is Channel.CALL else None,
+                identified=presence.identified if visit else None,
             )
             rules = facts_for(read.record, read.account, intent, self._rules.packs)
         facts = read.account.facts

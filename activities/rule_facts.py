@@ -71,6 +71,7 @@ class Intent:
     accounts: tuple[str, ...] = ()
     visitors: int | None = None
     recorded: bool | None = None
+    identified: bool | None = None
 
 
 def facts_for(record: PersonRecord, account: AccountReading, intent: Intent, packs: tuple[str, ...] | None) -> Facts:
@@ -112,7 +113,7 @@ def facts_for(record: PersonRecord, account: AccountReading, intent: Intent, pac
             locality=record.locality,
             inconvenient=tuple(Inconvenient(**one) for one in told.inconvenient),
             age=_age(record.born_on, today),
-            vulnerable=record.vulnerable or None,
+            vulnerable=record.vulnerable or flags.get("vulnerable"),
             deceased=True if dead or flags.get("deceased") else None,
             military_active=flags.get("military_active"),
             bereaved=flags.get("bereaved"),
@@ -142,7 +143,7 @@ def facts_for(record: PersonRecord, account: AccountReading, intent: Intent, pac
         rnd_checked_days_ago=None,
         collectors=intent.visitors,
         recording=intent.recorded,
-        id_shown=True if intent.channel is Channel.VISIT else None,
+        id_shown=intent.identified,
     )
 
 

@@ -19,7 +19,7 @@ from activities.template_files import TemplateFile, TemplateRefusedError, read_t
 from domain.compliance import PackError, RuleBook, parse_pack
 from domain.compliance.content import ContentCheck
 from domain.message_text import segments
-from domain.wording_check import EVERYWHERE, Judge, Languages, Rendered, TemplateMistake, skeleton
+from domain.wording_check import EVERYWHERE, OPEN_TO_OTHERS, Judge, Languages, Rendered, TemplateMistake, skeleton
 from domain.wording_samples import NEEDED_FOR_VOICE, OF_THE_DEBT, Example, completed, examples
 
 FALLBACK_LANGUAGE = "en"
@@ -135,7 +135,7 @@ class Wording:
         asked = file.piece.purpose.actor
         if asked is not None and (asked == "third_party_collector") != bool(values.get("third_party")):
             raise WordingError(f"{name}: is for {asked} only [wording.header]")
-        if file.piece.channel == "voice" and values.get("third_party"):
+        if file.piece.channel in OPEN_TO_OTHERS and values.get("third_party"):
             for needed in sorted(NEEDED_FOR_VOICE & file.names):
                 if not values.get(needed):
                     raise WordingError(f"{name}: needs {needed} [wording.limited-content]")
@@ -174,7 +174,7 @@ class Wording:
     @staticmethod
     def _kept_secret(file: TemplateFile) -> Iterator[TemplateMistake]:
         """Refuse to name what belongs to the debt where others may hear or read it."""
-        voice = file.piece.channel == "voice"
+        voice = file.piece.channel in OPEN_TO_OTHERS
         if voice or file.piece.purpose.role != "debtor":
             rule_id = "wording.limited-content" if voice else "wording.no-disclosure"
             for name in sorted(file.names & OF_THE_DEBT):

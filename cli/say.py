@@ -17,6 +17,7 @@ from typer.exceptions import TyperException
 from db.actors import ActorError
 from db.approvals import ApprovalError
 from db.intake_rows import IntakeError
+from db.refusals import CannotBeError
 from db.strategies import StrategyVersionError
 from desk.moving import MovingError
 from desk.queue import QueueError
@@ -71,6 +72,7 @@ EXPECTED = (
     QueueError,
     WorkPolicyError,
     ScenarioError,
+    CannotBeError,
 )
 
 

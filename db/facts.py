@@ -15,10 +15,10 @@ from db.plan_reading import PLANS, Moment, PlanReading, read_plans
 from db.together import Reading, Rows
 from domain.arrangements import days_past_due
 from domain.calendar import local_date, start_of_day
-from domain.codes import Actor, CloseReason, EntryKind, HoldReason
+from domain.codes import Actor, Channel, CloseReason, EntryKind, Flag, HoldReason
 from domain.facts import Facts, Holding
 from domain.position import Allocation, Due, Entry, Position, position
-from domain.state_events import BARS_THE_LADDER, StateKind
+from domain.state_events import BARS_THE_LADDER, FLAG_OF, StateKind
 from domain.zones import candidate_zones
 
 SKEW = timedelta(minutes=5)
@@ -38,7 +38,7 @@ CONFIRMED = "confirmed"
 
 _READ = f"""
 SELECT a.key, a.external_id, a.creditor, a.collector, a.currency, a.product, a.actor, a.debt_type, a.score,
-       a.placed_on, a.debtor_key, a.closing, a.closing_at, p.key AS party_key,
+       a.placed_on, a.debtor_key, a.closing, a.closing_at, p.key AS party_key, p.vulnerable,
        p.timezone AS zone, c.timezone AS creditor_zone, p.timezone_source AS zone_source,
        coalesce(p.region, c.region) AS region,
        (SELECT array_agg(n.value ORDER BY n.key) FROM contact_points n
@@ -50,8 +50,8 @@ SELECT a.key, a.external_id, a.creditor, a.collector, a.currency, a.product, a.a
        (SELECT json_agg(json_build_array(e.kind, e.amount, e.value_on, e.received_at, e.external_id, e.component,
                                          e.reverses))
           FROM ledger_entries e WHERE e.account_key = a.key) AS entries,
-       (SELECT json_agg(json_build_array(h.reason, h.scope, h.from_at, h.until_at, h.released_at, h.part_amount))
-          FROM holds h WHERE (h.account_key = a.key AND h.scope IN ('account', 'part'))
+       (SELECT json_agg(json_build_array(h.reason, h.scope, h.from_at, h.until_at, h.released_at, h.part_amount, h.review_at))
+          FROM holds h WHERE h.account_key = a.key
                           OR (h.debtor_key = a.debtor_key AND h.scope = 'debtor')) AS holds,
 {PLANS.strip()},
        (SELECT json_agg(json_build_array(s.kind, s.from_at, s.until_at, s.ended_at)) FROM state_events s
@@ -59,6 +59,8 @@ SELECT a.key, a.external_id, a.creditor, a.collector, a.currency, a.product, a.a
            AND ((s.account_key = a.key AND s.scope = 'account' AND (s.kind <> 'cease_communication'
                                                                     OR s.collector = a.collector))
              OR (s.debtor_key = a.debtor_key AND s.scope = 'debtor'))) AS stops,
+       (SELECT json_build_array(m.stage, m.bars) FROM legal_matters m
+         WHERE m.account_key = a.key AND m.ended_at IS NULL) AS legal,
        (SELECT array_agg(DISTINCT n.kind) FROM contact_points n
          WHERE n.party_key = p.key AND n.state IN ('unconfirmed', 'confirmed') AND n.consent <> 'withdrawn') AS kinds,
        CASE WHEN c.payment_feed_max_age_hours IS NOT NULL THEN
@@ -102,7 +104,7 @@ def facts_of(now: datetime, *, logical: bool) -> Reading[dict[str, AccountReadin
 
 def facts_values(account_keys: Sequence[str], *, logical: bool) -> dict[str, object]:
     """Return the parameters of ``facts_of``."""
-    return {"keys": list(account_keys), "logical": logical, "stops": list(BARS_THE_LADDER)}
+    return {"keys": list(account_keys), "logical": logical, "stops": [*BARS_THE_LADDER, *FLAG_OF]}
 
 
 def read_facts(
@@ -145,7 +147,7 @@ def _reading(row: Mapping[str, Any], now: datetime, *, logical: bool) -> Account
     )
     moment = Moment(now, today, zone or "UTC", reach, now if logical else None, tolerance)
     plans = read_plans(row["plans"] or (), entries, moment)
-    holding, hold_change = _holding(row["holds"] or (), owed, now, reach)
+    holding, held_part, hold_change = _holding(row["holds"] or (), owed, now, reach)
     stops, stop_change = _stops(row["stops"] or (), now, reach)
     closing_known = row["closing"] is not None and (not logical or datetime.fromisoformat(row["closing_at"]) <= now)
     changes = [
@@ -180,7 +182,11 @@ def _reading(row: Mapping[str, Any], now: datetime, *, logical: bool) -> Account
         phone_known="phone" in kinds,
         address_known="address" in kinds,
         hold=holding,
+        held_part=0 if holding is not None else held_part,
+        flags=_flags(row["stops"] or (), now, reach, vulnerable=row["vulnerable"]),
         stops=stops,
+        legal_stage=None if row["legal"] is None else row["legal"][0],
+        legal_bars=() if row["legal"] is None else tuple(Channel(one) for one in row["legal"][1]),
         closing=CloseReason(row["closing"]) if closing_known else None,
         cured_by=CloseReason.PAID if owed.past_due == 0 and owed.balance <= 0 else None,
         plan=plans.plan,
@@ -218,12 +224,12 @@ def _entry(values: Sequence[Any]) -> Entry:
 
 def _holding(
     rows: Sequence[Sequence[Any]], owed: Position, now: datetime, reach: datetime
-) -> tuple[Holding | None, datetime | None]:
-    """Return the hold that stands longest, and when the holds change next by themselves."""
+) -> tuple[Holding | None, int, datetime | None]:
+    """Return the hold that stands longest, the part that is held, and when something about holds comes up next."""
     standing: list[Holding] = []
     changes: list[datetime] = []
     part = 0
-    for reason, scope, from_text, until_text, released_text, part_amount in rows:
+    for reason, scope, from_text, until_text, released_text, part_amount, review_text in rows:
         starts = datetime.fromisoformat(from_text)
         until = None if until_text is None else datetime.fromisoformat(until_text)
         released = None if released_text is None else datetime.fromisoformat(released_text)
@@ -234,9 +240,13 @@ def _holding(
             continue
         if released is not None:
             until = released if until is None else min(until, released)
+        if until is not None and until <= now:
+            continue
+        if review_text is not None:  # somebody must be asked to look at it then
+            changes.append(datetime.fromisoformat(review_text))
+        if scope in {"channel", "number"}:  # the gate asks about those itself
+            continue
         if until is not None:
-            if until <= now:
-                continue
             changes.append(until)
         if scope == "part":
             part += part_amount
@@ -244,7 +254,18 @@ def _holding(
                 continue
         standing.append(Holding(reason=HoldReason(reason), until=until))
     longest = max(standing, key=lambda hold: (hold.until is None, hold.until or now), default=None)
-    return longest, min(changes, default=None)
+    return longest, part, min(changes, default=None)
+
+
+def _flags(rows: Sequence[Sequence[Any]], now: datetime, reach: datetime, *, vulnerable: bool) -> tuple[Flag, ...]:
+    """Return what the person is treated with more care for: until an event ends it, also after its own days."""
+    standing = {Flag.VULNERABLE} if vulnerable else set()
+    for kind, from_text, _, ended_text in rows:
+        flag = FLAG_OF.get(StateKind(kind))
+        over = ended_text is not None and datetime.fromisoformat(ended_text) <= now
+        if flag is not None and not over and datetime.fromisoformat(from_text) <= reach:
+            standing.add(flag)
+    return tuple(sorted(standing))
 
 
 def _stops(
@@ -253,7 +274,8 @@ def _stops(
     """Return the events that bar steps of the ladder, and when that changes next by itself."""
     standing: set[StateKind] = set()
     changes: list[datetime] = []
-    for kind, from_text, *end_texts in rows:
+    for kind, from_text, until_text, ended_text in rows:
+        end_texts = (ended_text,) if kind in FLAG_OF else (until_text, ended_text)
         starts = datetime.fromisoformat(from_text)
         ends = min((datetime.fromisoformat(text) for text in end_texts if text is not None), default=None)
         if ends is not None and ends <= now:
@@ -263,7 +285,8 @@ def _stops(
             continue
         if ends is not None:
             changes.append(ends)
-        standing.add(StateKind(kind))
+        if kind not in FLAG_OF:
+            standing.add(StateKind(kind))
     return tuple(sorted(standing)), min(changes, default=None)
 
 

@@ -18,17 +18,20 @@ from db.arrangements import PlanOrder, agree, cancel, promise, write_news
 from db.bulk import EVENT as BULK_EVENT
 from db.consequences import told_by as told_by_outcome
 from db.consequences import undone_by
+from db.disputes import add_evidence, answer
 from db.facts import AccountReading, read_account
-from db.holds import HoldOrder, hold_case, release_holds
+from db.holds import HoldOrder, extend_holds, hold_case, release_holds
 from db.ledger import post_payment, reverse_payment
 from db.outcomes import read_outcome
 from db.record import append_event
+from db.refusals import CannotBeError
 from db.state_events import record_state_event
 from db.work_outcomes import Undialled, WorkOutcomes, refusal_of_outcome, where_it_went
 from domain.calendar import local_date
 from domain.case import Adopted, Agreed, CaseState, Happened, Outcome, Reported, Skipped
 from domain.codes import AttemptStatus, CloseReason, HoldReason
 from domain.dispositions import Catalogue
+from domain.dispute_messages import AboutDispute, DisputeAnswered, DisputeEvidence
 from domain.message import Message
 from domain.message_acts import act_of, why_not
 from domain.messages import (
@@ -39,6 +42,7 @@ from domain.messages import (
     CancelArrangement,
     CloseCase,
     CorrectOutcome,
+    ExtendHold,
     Pause,
     PlaceHold,
     Received,
@@ -59,6 +63,7 @@ from domain.record import canonical
 from domain.roles import Role
 from domain.state_events import Told
 from domain.state_messages import StateEvent
+from domain.strategy import Strategy
 
 _OUTCOMES: TypeAdapter[list[Outcome]] = TypeAdapter(list[Outcome])
 _EVENT_OF = {CloseReason.RECALLED: "recall", CloseReason.SOLD: "sale"}
@@ -74,6 +79,7 @@ class Recorder:
     batch: str
     seq: int
     catalogue: Catalogue
+    strategy: Strategy
     plans: PlanBook = field(default_factory=PlanBook)
     """What may be agreed with whom."""
     refused: list[Refusal] = field(default_factory=list)
@@ -106,7 +112,10 @@ class Recorder:
             reason = refusal_of_outcome(self.connection, message, self.state.case_key, self.catalogue)
         if reason is not None:
             return self._refuse(received, message, reason)
-        outcomes = self._apply(message, received.at)
+        try:
+            outcomes = self._apply(message, received.at)
+        except CannotBeError as error:  # raised before anything was written
+            return self._refuse(received, message, str(error))
         self._settle(received, "applied", outcomes)
         return outcomes
 
@@ -176,11 +185,13 @@ class Recorder:
             RecordCallOutcome: self._work.worked,
             RecordVisitOutcome: self._work.worked,
             CorrectOutcome: self._work.correct,
-            RecordLegalUpdate: self._work.legal_update,
+            RecordLegalUpdate: self._legal_update,
             Pause: self._pause,
             Resume: self._resume,
             PlaceHold: self._place_hold,
             ReleaseHold: self._release_hold,
+            ExtendHold: self._extend_hold,
+            AboutDispute: self._about_dispute,
             SkipStep: self._skip_step,
             CloseCase: self._close_case,
             AdoptStrategy: self._adopt_strategy,
@@ -226,6 +237,9 @@ class Recorder:
     def _tell(self, told: Told) -> None:
         record_state_event(self.connection, told, zone=self.state.facts.zone or "UTC")
 
+    def _legal_update(self, message: RecordLegalUpdate, at: datetime) -> list[Outcome]:
+        return self._work.legal_update(message, at, self.strategy)
+
     def _pause(self, message: Pause, at: datetime) -> list[Outcome]:
         self._hold(HoldReason.PAUSED, at, message.event_id, until_at=message.until, placed_by=message.actor)
         return []
@@ -247,6 +261,33 @@ class Recorder:
 
     def _release_hold(self, message: ReleaseHold, at: datetime) -> list[Outcome]:
         self._release(at, message.actor, key=message.hold, reason=message.reason)
+        return []
+
+    def _extend_hold(self, message: ExtendHold, at: datetime) -> list[Outcome]:
+        extended = extend_holds(
+            self.connection,
+            account_key=self.state.account_key,
+            debtor_key=self.debtor_key,
+            until=message.until,
+            at=at,
+            key=message.hold,
+            reason=message.reason,
+        )
+        for one in extended:
+            body = {"hold": one.key, "from": one.from_until, "until": one.until, "actor": message.actor}
+            self._event("hold_extended", at, body)
+        if not extended:
+            raise CannotBeError("no such hold with an earlier end stands; `hold list CASE` shows what does")
+        return []
+
+    def _about_dispute(self, message: AboutDispute, at: datetime) -> list[Outcome]:
+        whose = {"account_key": self.state.account_key, "debtor_key": self.debtor_key, "case_key": self.state.case_key}
+        if isinstance(message, DisputeEvidence):
+            add_evidence(self.connection, message, at=at, **whose)
+        elif isinstance(message, DisputeAnswered):
+            answered = answer(self.connection, message, at=at, logical=self.state.clock.is_logical, **whose)
+            named = message.model_copy(update={"dispute": answered.dispute})
+            self._tell(named.told(self.state.account_key, at))
         return []
 
     def _skip_step(self, message: SkipStep, at: datetime) -> list[Outcome]:
@@ -432,7 +473,7 @@ def told_by(connection: Connection, received: Received, state: CaseState, catalo
     if received.refusal is not None:
         return []
     message = parse_message(received.name, received.body)
-    if isinstance(message, StateEvent):
+    if isinstance(message, StateEvent | DisputeAnswered):
         return [message.told(state.account_key, received.at)]
     if not isinstance(message, WorkOutcome):
         return []

@@ -749,6 +749,7 @@ holds = Table(
     _at("from_at"),
     _at("until_at", null=True),
     _text("until_event", null=True),
+    _at("review_at", null=True),
     _text("placed_by", default="system"),
     _at("released_at", null=True),
     _text("released_by", null=True),

@@ -9,16 +9,18 @@ from sqlalchemy import Connection
 from db.arrangements import PlanOrder
 from db.consequences import FAN_OUT, Consequences
 from db.contact_points import count_reached
+from db.legal import Update, record_update
 from db.outcomes import OutcomeRow, add_outcome, is_corrected, read_outcome, still_said
 from db.record import append_event, append_events
 from db.work import Item, read_item, settle
 from domain.calendar import add_period
 from domain.case import CaseState, Corrected, Happened, Outcome, Worked
-from domain.codes import AttemptStatus, Channel, Reached
+from domain.codes import AttemptStatus, Channel, LegalStage, Reached
 from domain.dispositions import Catalogue, Disposition
 from domain.message import Message
 from domain.messages import CorrectOutcome, RecordCallOutcome, RecordLegalUpdate, RecordVisitOutcome, WorkOutcome
 from domain.state_events import Told
+from domain.strategy import Strategy
 
 __all__ = ["FAN_OUT"]
 _Outcome = RecordCallOutcome | RecordVisitOutcome
@@ -345,19 +347,35 @@ class WorkOutcomes:
         append_events(self.connection, "worked", at, [(case_key, body) for case_key in sorted(concerned)])
         return key
 
-    def legal_update(self, message: RecordLegalUpdate, at: datetime) -> list[Outcome]:
-        """Record a stage of legal action."""
+    def legal_update(self, message: RecordLegalUpdate, at: datetime, strategy: Strategy) -> list[Outcome]:
+        """Record a stage of legal action; CannotBeError when it may not come now."""
+        update = Update(
+            stage=message.stage,
+            actor=message.actor,
+            at=at,
+            event_id=message.event_id,
+            on_day=message.on,
+            limitation_on=message.limitation_on,
+            document_ref=message.document_ref,
+            cost=message.cost,
+            currency=message.currency,
+            reason=message.reason,
+            note_ref=message.note_ref,
+        )
+        record_update(
+            self.connection,
+            update,
+            account_key=self.state.account_key,
+            case_key=self.state.case_key,
+            strategy=strategy,
+            logical=self.state.clock.is_logical,
+        )
+        happened = Happened(event=f"legal_{message.stage}", at=at)
+        if message.stage is LegalStage.REVIEW:  # the item stays with whoever decides
+            return [happened]
         item = None if message.work_item is None else read_item(self.connection, message.work_item)
-        body = {
-            "stage": message.stage,
-            "item": None if item is None else item.key,
-            "document": message.document_ref,
-            "cost": message.cost,
-            "currency": message.currency,
-        }
         if item is not None:
             settle(self.connection, item.key, message.stage, {"event_id": message.event_id}, at)
-        append_event(self.connection, self.state.case_key, "legal", at, body)
         own = self.state.item
         return [
             Worked(
@@ -369,7 +387,7 @@ class WorkOutcomes:
                 counts=False,
                 at=at,
             ),
-            Happened(event=f"legal_{message.stage}", at=at),
+            happened,
         ]
 
 

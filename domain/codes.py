@@ -188,6 +188,40 @@ class HoldScope(StrEnum):
     NUMBER = "number"
 
 
+class LegalStage(StrEnum):
+    """Where a legal matter stands."""
+
+    REVIEW = "review"
+    APPROVED = "approved"
+    NOTICE = "notice"
+    FILED = "filed"
+    ASSET_PRESERVATION = "asset_preservation"
+    HEARING = "hearing"
+    JUDGMENT = "judgment"
+    ENFORCEMENT = "enforcement"
+    RETURNED = "returned"
+    WITHDRAWN = "withdrawn"
+
+
+IN_COURT = frozenset(
+    {
+        LegalStage.FILED,
+        LegalStage.ASSET_PRESERVATION,
+        LegalStage.HEARING,
+        LegalStage.JUDGMENT,
+        LegalStage.ENFORCEMENT,
+    }
+)
+"""Stages that only a filed claim reaches."""
+
+
+class Flag(StrEnum):
+    """What makes us gentler with a person for as long as it stands."""
+
+    HARDSHIP = "hardship"
+    VULNERABLE = "vulnerable"
+
+
 class EntryKind(StrEnum):
     """Kinds of ledger entry. Interest and fees are imported, never computed."""
 

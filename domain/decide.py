@@ -39,13 +39,22 @@ from domain.case import (
     Wait,
     Worked,
 )
-from domain.codes import COUNTS_AS_CONTACT, AttemptStatus, Channel, CloseReason, Purpose, Stage, TaskKind
+from domain.codes import COUNTS_AS_CONTACT, IN_COURT, AttemptStatus, Channel, CloseReason, Purpose, Stage, TaskKind
 from domain.conditions import History as Tried
 from domain.conditions import holds
 from domain.facts import Facts
 from domain.messages import Received
 from domain.schedule import Anchors, open_from, step_due
-from domain.stops import barred, barred_altogether, no_contact, withdrawn, words_of_hold, words_of_stops
+from domain.softening import left_out
+from domain.stops import (
+    barred,
+    barred_altogether,
+    no_contact,
+    withdrawn,
+    words_of_hold,
+    words_of_matter,
+    words_of_stops,
+)
 from domain.strategy import GoTo, Step, Strategy
 
 SETTLED_BY_FACTS = frozenset(
@@ -57,6 +66,8 @@ SETTLED_BY_FACTS = frozenset(
         "core.zone-unknown",
         "core.arrangement",
         "core.nothing-to-remind",
+        "core.softened",
+        "core.legal-stage",
     }
 )
 """Refusals that the facts explain: the rung stays, and ``decide`` acts on the facts."""
@@ -160,6 +171,8 @@ def _resting(state: CaseState, strategy: Strategy, now: datetime) -> GiveUp | Re
 def _at_the_end(state: CaseState, strategy: Strategy) -> Ask | Wait:
     if no_contact(state.facts):
         return Wait(until=None, why=words_of_stops(state.facts))
+    if state.facts.legal_stage is not None:
+        return Wait(until=None, why=words_of_matter(state.facts.legal_stage))
     if strategy.at_end == "review" and "ladder_ended" not in state.asked:
         return Ask(kind=TaskKind.REVIEW, step=None, seq=state.seq + 1, reason="ladder_ended")
     return Wait(until=None, why="the ladder has ended: waiting for the debtor or a decision")
@@ -233,7 +246,7 @@ def _passed_over(state: CaseState, strategy: Strategy, index: int) -> bool:
     step, history = strategy.steps[index], state.history
     if history.unworked and step.via in NEVER_AFTER_UNWORKED:
         return True
-    if barred(state.facts, step):
+    if barred(state.facts, step) or left_out(strategy, step, state.facts.flags):
         return True
     tried = Tried(tries=history.tries, rpcs=history.rpcs, dispositions=frozenset(history.dispositions))
     if not holds(step.only_if, state.facts, tried):
@@ -322,6 +335,8 @@ def stage_of(state: CaseState, strategy: Strategy) -> Stage:
         return Stage.HELD
     if state.facts.plan is not None and state.facts.plan.rests:
         return Stage.ARRANGED
+    if state.facts.legal_stage in IN_COURT:
+        return Stage.LEGAL
     if state.item is not None and state.item.step is not None:
         return _stage_of_step(strategy.steps[strategy.index_of(state.item.step)])
     if state.cursor.index >= len(strategy.steps):

@@ -9,7 +9,7 @@ from datetime import date
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from domain.arrangements import ArrangementKind, Standing, days_past_due
-from domain.codes import Actor, CloseReason, HoldReason
+from domain.codes import Actor, Channel, CloseReason, Flag, HoldReason
 from domain.state_events import StateKind
 from domain.strategy import Between
 
@@ -102,8 +102,16 @@ class Facts(BaseModel):
     phone_known: bool = False
     address_known: bool = False
     hold: Holding | None = None
+    held_part: int = 0
+    """Minor units of what is past due that are held (disputed) while the rest is not: nobody asks for them."""
+    flags: tuple[Flag, ...] = ()
+    """What makes us gentler with the person who owes, see ``Strategy.soften``."""
     stops: tuple[StateKind, ...] = ()
     """What bars steps of the ladder for as long as it stands: a cease, a death, a debt that is time-barred."""
+    legal_stage: str | None = None
+    """Where a legal matter about this debt stands; ``None`` without one."""
+    legal_bars: tuple[Channel, ...] = ()
+    """Channels on which nobody is contacted to collect while that stage stands."""
     closing: CloseReason | None = None
     """Set when somebody decided that the case ends: recalled, sold, settled, deceased, ..."""
     cured_by: CloseReason | None = None
@@ -129,3 +137,8 @@ class Facts(BaseModel):
     def dpd_on(self, today: date) -> int:
         """Return the days past due on a local day."""
         return days_past_due(self.oldest_due_on, today, aged_from=self.aged_from, frozen_on=self.frozen_on)
+
+    @property
+    def asked_for(self) -> int:
+        """What may be asked for now, in minor units: past due without the part that is held."""
+        return max(0, self.past_due - self.held_part)

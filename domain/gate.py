@@ -15,6 +15,7 @@ from domain.codes import Channel, Purpose, Verdict
 from domain.compliance.facts import Facts as RuleFacts
 from domain.facts import Facts
 from domain.state_events import bars
+from domain.stops import legal_bars
 from domain.strategy import Between
 
 FEED_RETRY = timedelta(hours=6)
@@ -30,6 +31,8 @@ CORE_RULES = {
     "core.arrangement": "an arrangement is performed, or waits for approval in peace",
     "core.nothing-to-remind": "there is no such line to be reminded of any more",
     "core.stopped": "what happened to the person or the debt bars this kind of contact",
+    "core.legal-stage": "a legal matter stands at a stage that leaves no such contact",
+    "core.softened": "the person is in hardship or needs care, and the case had not heard of it",
     "core.contact-point-held": "the contact point or the channel is on hold",
     "core.no-contact-point": "there is nowhere to reach the person by this channel",
     "core.consent-withdrawn": "the person does not want to be reached there",
@@ -147,6 +150,12 @@ def _stopped(admission: Admission) -> Hit | None:
     return Hit("core.stopped") if any(barring) else None
 
 
+def _in_court(admission: Admission) -> Hit | None:
+    """Refuse what the stage of a legal matter leaves no room for."""
+    barred = legal_bars(admission.facts, admission.channel, admission.purpose)
+    return Hit("core.legal-stage") if barred else None
+
+
 def _point_held(admission: Admission) -> Hit | None:
     return Hit("core.contact-point-held") if admission.point_held else None
 
@@ -202,6 +211,7 @@ LEDGER_CHECKS: tuple[Check, ...] = (
     _arranged,
     _nothing_to_remind,
     _stopped,
+    _in_court,
     _point_held,
     _no_contact_point,
     _consent_withdrawn,

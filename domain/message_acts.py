@@ -6,7 +6,8 @@ take a higher role. What a program of ours sends has been authenticated by its d
 
 from collections.abc import Callable
 
-from domain.codes import HoldReason
+from domain.codes import HoldReason, LegalStage
+from domain.dispute_messages import DisputeAnswered, DisputeEvidence
 from domain.message import Message
 from domain.messages import (
     AdoptStrategy,
@@ -15,6 +16,7 @@ from domain.messages import (
     CancelArrangement,
     CloseCase,
     CorrectOutcome,
+    ExtendHold,
     LedgerChanged,
     Pause,
     PlaceHold,
@@ -42,6 +44,8 @@ _ACTS: dict[type[Message], Act] = {
     Resume: Act.RESUME,
     PlaceHold: Act.HOLD,
     SkipStep: Act.SKIP_STEP,
+    DisputeEvidence: Act.TELL_EVENT,
+    DisputeAnswered: Act.END_EVENT,
     CloseCase: Act.CLOSE,
     AdoptStrategy: Act.ADOPT_STRATEGY,
     AgreeArrangement: Act.AGREE_PLAN,
@@ -50,7 +54,13 @@ _ACTS: dict[type[Message], Act] = {
     LedgerChanged: Act.REPORT,
     YourTurn: Act.REPORT,
 }
-_LEGAL_STAGES = {"approved": Act.APPROVE_LEGAL, "returned": Act.APPROVE_LEGAL, "filed": Act.FILE_SUIT}
+_LEGAL_STAGES = {
+    LegalStage.REVIEW: Act.ASK_LEGAL,
+    LegalStage.APPROVED: Act.APPROVE_LEGAL,
+    LegalStage.RETURNED: Act.APPROVE_LEGAL,
+    LegalStage.FILED: Act.FILE_SUIT,
+    LegalStage.WITHDRAWN: Act.FILE_SUIT,
+}
 _ENDING = frozenset({kind for kind, meaning in MEANINGS.items() if meaning.ends} - {StateKind.CONSENT_WITHDRAWN})
 
 
@@ -66,7 +76,7 @@ def act_of(
         case CorrectOutcome():
             own = recorded_by(message.corrects) == message.actor
             return Act.CORRECT_OUTCOME if own else Act.CORRECT_ANY_OUTCOME
-        case ReleaseHold():
+        case ReleaseHold() | ExtendHold():
             reason = message.reason or (None if message.hold is None else hold_reason(message.hold))
             return Act.RELEASE if reason in UNPROTECTED else Act.RELEASE_PROTECTED
         case RecordLegalUpdate():

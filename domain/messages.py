@@ -20,7 +20,8 @@ from pydantic import (
 )
 
 from domain.arrangements import MOST_LINES, ArrangementKind, Covers, DpdEffect, Line, check_sums
-from domain.codes import Channel, CloseReason, HoldReason, HoldScope, Reached
+from domain.codes import Channel, CloseReason, HoldReason, HoldScope, LegalStage, Reached
+from domain.dispute_messages import DISPUTE_MESSAGES, Sha256
 from domain.message import Code, CurrencyCode, Day, Instant, Message, MinorUnits, Reference
 from domain.state_messages import STATE_MESSAGES
 
@@ -77,9 +78,22 @@ class RecordCallOutcome(WorkOutcome):
 
 
 class RecordVisitOutcome(WorkOutcome):
-    """A field visit."""
+    """A field visit. Where it was and who was met stand in the database, named by ``visit``: a place is personal data.
+
+    ``persons`` are the codes of those who went, ``evidence`` the SHA-256 of files kept outside.
+    """
 
     visitors: Annotated[int, Field(ge=1, le=20)] = 1
+    visit: Reference | None = None
+    persons: Annotated[tuple[Reference, ...], Field(max_length=20)] = ()
+    evidence: Annotated[tuple[Sha256, ...], Field(max_length=50)] = ()
+
+    @model_validator(mode="after")
+    def _persons_are_counted(self) -> "RecordVisitOutcome":
+        if self.persons and len(set(self.persons)) != self.visitors:
+            message = "visitors must be the number of persons"
+            raise ValueError(message)
+        return self
 
 
 class CorrectOutcome(WorkOutcome):
@@ -91,13 +105,27 @@ class CorrectOutcome(WorkOutcome):
 
 
 class RecordLegalUpdate(Message):
-    """A stage of legal action: approved, returned, filed, asset_preservation, hearing, judgment, enforcement."""
+    """A stage of legal action. One that may not come now is refused with the reason (docs/legal.md).
+
+    ``limitation_on``: with ``review``, the first day on which the claim would come too late.
+    """
 
     work_item: Reference | None = None
-    stage: Code
+    stage: LegalStage
+    on: Day | None = None
+    limitation_on: Day | None = None
     document_ref: Reference | None = None
     cost: MinorUnits | None = None
     currency: CurrencyCode | None = None
+    reason: Code | None = None
+    note_ref: Reference | None = None
+
+    @model_validator(mode="after")
+    def _cost_is_whole(self) -> "RecordLegalUpdate":
+        if (self.cost is None) != (self.currency is None):
+            message = "cost and currency go together"
+            raise ValueError(message)
+        return self
 
 
 class Pause(Message):
@@ -143,6 +171,22 @@ class ReleaseHold(Message):
 
     @model_validator(mode="after")
     def _names_one(self) -> "ReleaseHold":
+        if (self.hold is None) == (self.reason is None):
+            message = "name either the hold or the reason"
+            raise ValueError(message)
+        return self
+
+
+class ExtendHold(Message):
+    """Let a hold of this account last longer: the one named, or all of a reason. It never makes one shorter."""
+
+    hold: Reference | None = None
+    reason: HoldReason | None = None
+    until: Instant
+    note_ref: Reference | None = None
+
+    @model_validator(mode="after")
+    def _names_one(self) -> "ExtendHold":
         if (self.hold is None) == (self.reason is None):
             message = "name either the hold or the reason"
             raise ValueError(message)
@@ -254,6 +298,7 @@ MESSAGES: dict[str, type[Message]] = {
     "resume": Resume,
     "place_hold": PlaceHold,
     "release_hold": ReleaseHold,
+    "extend_hold": ExtendHold,
     "skip_step": SkipStep,
     "close_case": CloseCase,
     ADOPT: AdoptStrategy,
@@ -262,6 +307,7 @@ MESSAGES: dict[str, type[Message]] = {
     "attempt_updated": AttemptUpdated,
     "ledger_changed": LedgerChanged,
     "your_turn": YourTurn,
+    **DISPUTE_MESSAGES,
     **STATE_MESSAGES,
 }
 """Signal name -> its model. The one list that the workflow, the command line and the documentation use."""

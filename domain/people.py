@@ -384,14 +384,26 @@ def _worked(
     return Planned(f"work/{name}", event_kind, slot, debt.case_key, party_key, body, then)
 
 
+_TO_THE_NOTICE, _NOTICE_RUNS, _YEARS_LEFT = 1, 32, 2
+
+
 def _legal(chance: Chance, item_key: str, party_key: str, debt: Debt, slot: datetime) -> Planned:
-    """Plan what the legal department says: it returns the file, or approves and later files it."""
+    """Plan what the legal department does: one puts it forward, another returns it, or approves, warns and files."""
     name = f"{item_key}/{debt.case_key}"
-    stage = "approved" if chance.happens("approved", 0.75) else "returned"
-    then: tuple[Planned, ...] = ()
-    if stage == "approved":
-        filed_at = odd(slot + timedelta(days=chance.between("filed after", 7, 21)))
-        filed = {"item": item_key, "reference": debt.reference, "outcome": {"stage": "filed"}}
-        then = (Planned(f"filed/{name}", "legal", filed_at, debt.case_key, party_key, filed),)
-    body = {"item": item_key, "reference": debt.reference, "outcome": {"stage": stage}}
-    return Planned(f"work/{name}", "legal", slot, debt.case_key, party_key, body, then)
+
+    def stage(word: str, days: int, who: int, more: dict[str, str], then: tuple[Planned, ...] = ()) -> Planned:
+        at = slot if days == 0 else odd(slot + timedelta(days=days))
+        outcome = {"stage": word, "actor": f"legal/{who}", **more}
+        body = {"item": item_key, "reference": debt.reference, "outcome": outcome}
+        key = f"work/{name}" if days == 0 else f"{word}/{name}"
+        return Planned(key, "legal", at, debt.case_key, party_key, body, then)
+
+    if chance.happens("approved", 0.75):
+        waits = _NOTICE_RUNS + chance.between("filed after", 7, 21)
+        filed = stage("filed", waits, 2, {"document_ref": f"court/{debt.reference}"})
+        notice = stage("notice", _TO_THE_NOTICE + 1, 1, {"document_ref": f"notice/{debt.reference}"}, (filed,))
+        then = (stage("approved", _TO_THE_NOTICE, 2, {}, (notice,)),)
+    else:
+        then = (stage("returned", 1, 2, {"reason": "no_papers"}),)
+    too_late = (slot + timedelta(days=365 * _YEARS_LEFT)).date().isoformat()
+    return stage("review", 0, 1, {"limitation_on": too_late}, then)

@@ -11,7 +11,7 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 
 from domain.calendar import start_of_day
-from domain.codes import Channel, HoldReason, Purpose, TaskKind
+from domain.codes import Channel, Flag, HoldReason, Purpose, TaskKind
 
 
 class StateScope(StrEnum):
@@ -47,6 +47,7 @@ class StateKind(StrEnum):
     IDENTITY_THEFT = "identity_theft"
     MILITARY = "military_service"
     HARDSHIP = "hardship"
+    VULNERABILITY = "vulnerability"
     BREATHING_SPACE_START = "breathing_space_start"
     BREATHING_SPACE_END = "breathing_space_end"
     COMPLAINT = "complaint"
@@ -90,6 +91,8 @@ class Meaning:
     passes: frozenset[Purpose] = frozenset()
     asks: Asked | None = None
     ends: tuple[StateKind, ...] = ()
+    flag: Flag | None = None
+    """What the person is treated with more care for, until an event ends it, even when its own days are over."""
     closes: bool = False
     """The debt is gone by law: the case is closed as discharged."""
 
@@ -139,7 +142,8 @@ MEANINGS: Mapping[StateKind, Meaning] = {
     _K.DECEASED: Meaning(_S.DEBTOR, bars=EVERYTHING, asks=Asked(_REVIEW, "estate", "estates")),
     _K.NO_CAPACITY: Meaning(_S.DEBTOR, hold=_H.NO_CAPACITY, asks=Asked(_REVIEW, "legal_representative")),
     _K.MILITARY: Meaning(_S.DEBTOR, bars=_LEGAL),
-    _K.HARDSHIP: Meaning(_S.DEBTOR, hold=_H.HARDSHIP, days=30, asks=Asked(_REVIEW, "hardship")),
+    _K.HARDSHIP: Meaning(_S.DEBTOR, hold=_H.HARDSHIP, days=30, asks=Asked(_REVIEW, "hardship"), flag=Flag.HARDSHIP),
+    _K.VULNERABILITY: Meaning(_S.DEBTOR, flag=Flag.VULNERABLE),
     _K.BREATHING_SPACE_START: Meaning(_S.DEBTOR, hold=_H.BREATHING_SPACE),
     _K.BREATHING_SPACE_END: Meaning(_S.DEBTOR, ends=(_K.BREATHING_SPACE_START,)),
     _K.DISASTER: Meaning(_S.DEBTOR, hold=_H.DISASTER, days=30),
@@ -158,6 +162,11 @@ ENDS_OF: Mapping[StateKind, tuple[StateKind, ...]] = {
 
 BARS_THE_LADDER = tuple(sorted(kind for kind, meaning in MEANINGS.items() if meaning.bars))
 """Kinds that ``Facts.stops`` is read for."""
+
+FLAG_OF: Mapping[StateKind, Flag] = {
+    kind: meaning.flag for kind, meaning in MEANINGS.items() if meaning.flag is not None
+}
+"""Kinds that ``Facts.flags`` is read for."""
 
 WITHDRAWS_ITEMS = frozenset(meaning.hold for meaning in MEANINGS.values() if meaning.hold is not None)
 """Holds under which nobody may be asked to call or to visit: an open item is taken back."""
@@ -219,7 +228,7 @@ class Told:
         if self.ends_event is not None:
             return True
         kinds = (self.kind, *self.meaning.ends, *(() if self.ends_kind is None else (self.ends_kind,)))
-        return any(MEANINGS[kind].hold or MEANINGS[kind].bars for kind in kinds)
+        return any(MEANINGS[kind].hold or MEANINGS[kind].bars or MEANINGS[kind].flag for kind in kinds)
 
     def until_at(self, zone: str) -> datetime | None:
         """Return when it ends by itself: as told, else after the days of the table; ``None``: an event must end it."""

@@ -22,7 +22,8 @@ OPT_OUT_OF_EMAIL, OPT_OUT_OF_WORK = "email_unsubscribe", "work_optout"
 MEDIUM: Mapping[str, str] = {"voice": "call"}
 """Our channel -> the medium a person means; all others are called the same."""
 
-_ONLY_CONSENT = frozenset({StateKind.CONSENT_GIVEN, StateKind.INCONVENIENT_TIME})
+_NO_EVENT = frozenset({StateKind.CONSENT_GIVEN, StateKind.INCONVENIENT_TIME, StateKind.VULNERABILITY})
+"""Kinds that stand elsewhere in the format: among the consents, or on the debtor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +128,7 @@ _DEBTOR_IS: Mapping[StateKind, str] = {
     StateKind.DECEASED: "deceased",
     StateKind.MILITARY: "military_active",
     StateKind.BEREAVEMENT: "bereaved",
+    StateKind.VULNERABILITY: "vulnerable",
 }
 
 
@@ -149,7 +151,7 @@ def as_facts(standing: Iterable[Standing], recipient: str | None = None) -> AsFa
         debtor["employer_prohibits"] = True
     media = {MEDIUM.get(one.channel, one.channel): one for one in permissions if one.channel is not None}
     return AsFacts(
-        events=tuple(one.as_event() for one in all_of_them if one.kind not in _ONLY_CONSENT),
+        events=tuple(one.as_event() for one in all_of_them if one.kind not in _NO_EVENT),
         consents=consents,
         inconvenient=tuple(one.as_inconvenient() for one in own if one.kind is StateKind.INCONVENIENT_TIME),
         debtor=debtor,

@@ -234,6 +234,13 @@ class Hardship(AboutPerson):
     until: Instant | None = None
 
 
+class Vulnerability(AboutPerson):
+    """The person needs more care than most: ``because`` is a code, never a description."""
+
+    kind_of = StateKind.VULNERABILITY
+    because: Literal["health", "mental_health", "age", "language", "life_event", "digital", "other"] = "other"
+
+
 class BreathingSpaceStart(AboutPerson):
     """An official moratorium. A crisis moratorium has no end before the treatment has."""
 
@@ -387,9 +394,9 @@ _ALL: tuple[type[StateEvent], ...] = (
     OptOut, OptIn, ChannelOptOut, InconvenientTime, InconvenientPlace, CeaseCommunication, AttorneyRepresented,
     AttorneyWithdrawn, BankruptcyFiled, BankruptcyDismissed, BankruptcyDischarged, Deceased, NoCapacity,
     Dispute, VerificationSent, OriginalCreditorRequest, OriginalCreditorSent, IdentityTheft, MilitaryService,
-    Hardship, BreathingSpaceStart, BreathingSpaceEnd, Complaint, ComplaintClosed, WrongParty, ThirdPartyRefusal,
-    EmployerProhibits, TimeBarred, ConsentGiven, ConsentWithdrawn, Disaster, Bereavement, UnclearReply,
-    EndStateEvent,
+    Hardship, Vulnerability, BreathingSpaceStart, BreathingSpaceEnd, Complaint, ComplaintClosed, WrongParty,
+    ThirdPartyRefusal, EmployerProhibits, TimeBarred, ConsentGiven, ConsentWithdrawn, Disaster, Bereavement,
+    UnclearReply, EndStateEvent,
 )  # fmt: skip
 
 STATE_MESSAGES: dict[str, type[StateEvent]] = {str(model.kind_of): model for model in _ALL}

@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from domain.codes import Channel, CloseReason, HoldReason, PartyRole, Purpose, TaskKind
+from domain.codes import Channel, CloseReason, Flag, HoldReason, PartyRole, Purpose, TaskKind
 from domain.money import minor_units
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -166,6 +166,7 @@ def _one_or_many(value: Any) -> Any:  # noqa: ANN401 - whatever the file holds
     return [value] if isinstance(value, str) else value
 
 
+Offer = Literal["promise", "instalments", "deferral", "settlement"]
 Words = Annotated[tuple[str, ...], BeforeValidator(_one_or_many)]
 
 
@@ -335,6 +336,18 @@ class End(Clause):
         return self
 
 
+class Softening(Clause):
+    """What is done more gently for a person in hardship, or who needs more care. It never makes anything harder."""
+
+    when: Annotated[tuple[Flag, ...], BeforeValidator(_one_or_many), Field(min_length=1)]
+    templates: dict[str, str] = Field(default_factory=dict)
+    """Template -> the one whose words are used instead, on the same channel."""
+    leave_out: Annotated[tuple[Channel, ...], BeforeValidator(_one_or_many)] = ()
+    """Channels that are passed over; required notices are not."""
+    offers: Annotated[tuple[Offer, ...], BeforeValidator(_one_or_many)] = ()
+    """Arrangements that whoever speaks with the person should offer."""
+
+
 class Strategy(Clause):
     """A whole ladder, in order, with its header."""
 
@@ -353,6 +366,8 @@ class Strategy(Clause):
     """Days after the first delivered required notice until ``validation_end``."""
     steps: Annotated[tuple[Step, ...], Field(min_length=1, max_length=100)]
     ends: tuple[End, ...] = ()
+    soften: tuple[Softening, ...] = ()
+    """What is done differently for as long as a flag stands on the person who owes."""
     at_end: Literal["review", "wait"] = "review"
     """After the last step: hand the case to a person, or wait for the debtor."""
     after_broken: str = "next"

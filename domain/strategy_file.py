@@ -25,6 +25,7 @@ from domain.strategy import (
     Period,
     Recipient,
     Requires,
+    Softening,
     Start,
     Step,
     Strategy,
@@ -50,6 +51,7 @@ _MODELS: dict[str, type[BaseModel]] = {
     "min_gap": Period,
     "expires": Period,
     "ends": End,
+    "soften": Softening,
 }
 _MODELS_OF_NAMED: dict[str, type[BaseModel]] = {"segment": Test, "only_if": Test, "then": GoTo}
 _AMOUNTS = frozenset({"at_least", "below", "min_past_due", "least_line", "amount_above"})
@@ -399,13 +401,13 @@ def _validated(values: dict[str, Any], reader: _Reader, source: str, grammar: Gr
     return read
 
 
-_LATER_KEYS = {"after_broken": "next"}
+_LATER_KEYS: dict[str, object] = {"after_broken": "next", "soften": []}
 """Keys that were added to the grammar, with what their absence means: strategies without them keep their digest."""
 
 
 def digest(strategy: Strategy) -> str:
     """Return the SHA-256 of the strategy's canonical JSON, in hex: the same meaning gives the same digest."""
     whole = strategy.model_dump(mode="json")
-    body = {key: value for key, value in whole.items() if (key, value) not in _LATER_KEYS.items()}
+    body = {key: value for key, value in whole.items() if key not in _LATER_KEYS or value != _LATER_KEYS[key]}
     canonical = json.dumps(body, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()

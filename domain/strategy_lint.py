@@ -8,6 +8,7 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping
 
 from domain.codes import Purpose
+from domain.softening import channels_left
 from domain.strategy import Step, Strategy
 from domain.strategy_file import Level, Mistake, Path, Places, where_of
 
@@ -67,6 +68,8 @@ def _found(
         if outcomes is not None:
             yield from _never_said(number, step, outcomes)
 
+    yield from _softened(strategy, templates)
+
 
 def _never_said(number: int, step: Step, outcomes: Mapping[str, Iterable[str]]) -> Iterator[_Found]:
     """Find outcomes that nobody can report, because the catalogue does not have them."""
@@ -84,6 +87,26 @@ def _never_said(number: int, step: Step, outcomes: Mapping[str, Iterable[str]]) 
             near = difflib.get_close_matches(code, sorted(known), n=1, cutoff=0.6)
             mend = f"did you mean '{near[0]}'?" if near else "see `starter.py dispositions list`"
             yield "error", path, f"no outcome is called '{code}'", mend
+
+
+def _softened(strategy: Strategy, templates: frozenset[str] | None) -> Iterator[_Found]:
+    """Find gentler words that nobody wrote or that nothing uses, and an entry that leaves no way to a person."""
+    for number, one in enumerate(strategy.soften):
+        path: Path = ("soften", number)
+        for name, instead in one.templates.items():
+            channels = sorted({str(step.channel) for step in strategy.steps if step.template == name and step.channel})
+            if not channels:
+                mend = "name a template of one of the steps"
+                yield "warning", (*path, "templates", name), f"no step uses the template '{name}'", mend
+            for channel in channels:
+                if templates is not None and f"{instead}.{channel}" not in templates:
+                    what = f"there is no template {instead}.{channel}.j2"
+                    yield "error", (*path, "templates", name), what, "add it under policies/templates/en"
+        if not (one.templates or one.leave_out or one.offers):
+            yield "warning", path, "this entry softens nothing", "name templates, leave_out or offers"
+        if one.leave_out and not channels_left(strategy, one):
+            mend = "leave at least one channel, or place a hold instead"
+            yield "error", (*path, "leave_out"), "no way to the person is left", mend
 
 
 def _notice_before(strategy: Strategy, number: int) -> bool:

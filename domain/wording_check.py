@@ -28,9 +28,12 @@ JUDGED_AS: Mapping[str, ContactChannel] = {
     "call": "call",
     "email": "email",
     "letter": "letter",
+    "visit": "voicemail",
 }
 """The channel whose content rules hold for a template. What a call says to nobody in particular is what a machine
-may keep: the form of a voicemail. ``call`` is what an agent reads out."""
+may keep, and a card left at a door: the form of a voicemail. ``call`` is what an agent reads out."""
+OPEN_TO_OTHERS = frozenset({"voice", "visit"})
+"""Channels whose words others may hear or see: they say nothing of a debt."""
 DEBTOR_ROLE = "debtor"
 ANSWER = "reply"
 """The purpose of an answer to what somebody wrote: it names no sum, so it need not list accounts."""
@@ -225,7 +228,11 @@ class Judge:
         if piece.markup and (active := _ACTIVE.search(one.text)) is not None:
             said = next(word for word in active.groups() if word)
             yield one.line_at(active.start()), "wording.markup", f"'{said}' is not for messages: text and links only"
-        if piece.purpose.role == DEBTOR_ROLE and piece.channel != "voice" and piece.purpose.purpose != ANSWER:
+        if (
+            piece.purpose.role == DEBTOR_ROLE
+            and piece.channel not in OPEN_TO_OTHERS
+            and piece.purpose.purpose != ANSWER
+        ):
             yield from _accounts(one, text)
         if piece.channel == "sms":
             yield from _segments(one, self._languages.segments)
@@ -234,8 +241,8 @@ class Judge:
 def _identity(piece: Piece, one: Rendered, text: str) -> Iterator[tuple[int, str, str]]:
     """Ask for who writes and, of a collector, for whom; nobody but the debtor is told a creditor's name."""
     values = one.example.values
-    names = ["caller_name"] if piece.channel == "voice" else ["collector_name"]
-    if one.example.third_party and piece.channel != "voice" and piece.purpose.role == DEBTOR_ROLE:
+    names = ["caller_name"] if piece.channel in OPEN_TO_OTHERS else ["collector_name"]
+    if one.example.third_party and piece.channel not in OPEN_TO_OTHERS and piece.purpose.role == DEBTOR_ROLE:
         names.append("creditor_name")
     if piece.purpose.role != DEBTOR_ROLE:
         names = ["caller_name"]

@@ -156,7 +156,7 @@ def examples(language: str, third_party: bool | None, channel: str) -> Iterator[
     for party in (False, True) if third_party is None else (third_party,):
         for first in (True, False):
             for several in (False, True):
-                for bare in (False,) if party and channel == "voice" else (False, True):
+                for bare in (False,) if party and channel in {"voice", "visit"} else (False, True):
                     yield Example(language, several, party, first, bare)
 
 

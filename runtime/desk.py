@@ -13,9 +13,11 @@ from activities.judging import Judge
 from activities.providers.identity import Identities
 from activities.rule_facts import Rules
 from activities.rulebook import read_rulebook
+from activities.visiting import Visiting
 from activities.wording import Wording, WordingError
 from db.settings import read_clock
 from desk.queue import Desk, NotBefore, Now
+from desk.visits import Admitted, Refused
 from domain.gate import Gate
 from domain.rule_gate import RuleGate
 from domain.work_policy import WorkPolicy, WorkPolicyError, parse_work_policy
@@ -81,3 +83,32 @@ def desk_of(engine: Engine, *, policy: WorkPolicy | None = None, gate: Gate | No
         logical = read_clock(connection).is_logical
     asking = Asking(Dialling(engine, Judge(gate or shipped_gate(), Rules())), logical)
     return Desk(engine, policy or work_policy(), asking, shipped(), Saying())
+
+
+@dataclass(frozen=True, slots=True)
+class AtTheDoor:
+    """Asks the gate about visits for the desk."""
+
+    visiting: Visiting
+
+    def least(self, item_key: str, at: datetime) -> int:
+        """Return how many people the rules demand."""
+        return self.visiting.least(item_key, at)
+
+    def admit(
+        self, item_key: str, at: datetime, engine_now: datetime, *, people: int, recorded: bool, identified: bool
+    ) -> Admitted | Refused | None:
+        """Return the gate's answer in the desk's words."""
+        answer = self.visiting.admit(item_key, at, engine_now, people=people, recorded=recorded, identified=identified)
+        if answer is None:
+            return None
+        if isinstance(answer, Dialled):
+            return Admitted(answer.attempt_key, answer.contact_point)
+        return Refused(answer.rule_ids, answer.until)
+
+
+def door_of(engine: Engine, gate: Gate | None = None) -> AtTheDoor:
+    """Return the gate for visits of the installation that ``engine`` belongs to."""
+    with engine.connect() as connection:
+        logical = read_clock(connection).is_logical
+    return AtTheDoor(Visiting(engine, Judge(gate or shipped_gate(), Rules()), logical=logical))

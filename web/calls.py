@@ -106,7 +106,7 @@ class Calls:
             caller_id=self._caller_id,
             recipient_name=row.name,
             check=None if born is None else Check(CheckKind.BIRTH_YEAR, str(born.year)),
-            amount=format_amount(sum(one.facts.past_due for one in owed), owed[0].facts.currency),
+            amount=format_amount(sum(one.facts.asked_for for one in owed), owed[0].facts.currency),
             reference=", ".join(one.external_id for one in owed),
             creditor_name=row.creditor_name,
             collector_name=row.collector_name,

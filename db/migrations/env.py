@@ -2,7 +2,8 @@
 
 from alembic import context
 
-import db.bulk_tables  # noqa: F401 - its tables belong to the same metadata
+import db.bulk_tables
+import db.matter_tables  # noqa: F401 - their tables belong to the same metadata
 from db.tables import metadata
 
 connection = context.config.attributes["connection"]

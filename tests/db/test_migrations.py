@@ -8,7 +8,8 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DatabaseError
 
-import db.bulk_tables  # noqa: F401 - its tables belong to the same metadata
+import db.bulk_tables
+import db.matter_tables  # noqa: F401 - their tables belong to the same metadata
 from db.migrate import upgrade
 from db.tables import metadata
 from domain.record import canonical, chain_hash

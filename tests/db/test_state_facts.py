@@ -91,7 +91,15 @@ def test_the_rules_know_every_event(desk: Desk, name: str) -> None:
 
 def test_every_event_that_stands_is_tried_against_the_rules() -> None:
     ends = {str(kind) for kind, meaning in MEANINGS.items() if meaning.ends or kind is StateKind.ENDED}
-    assert set(EXAMPLES) == {str(kind) for kind in StateKind} - ends - {"consent_given", "inconvenient_time"}
+    assert set(EXAMPLES) == {str(kind) for kind in StateKind} - ends - {
+        "consent_given", "inconvenient_time", "vulnerability",
+    }  # fmt: skip
+
+
+def test_a_vulnerable_person_is_said_on_the_debtor_and_is_no_event(desk: Desk) -> None:
+    desk.tell("vulnerability", because="health")
+    facts = as_facts(desk.active(FIRST, AT), desk.party(FIRST))
+    assert (facts.events, facts.debtor) == ((), {"vulnerable": True})
 
 
 # --- what a person texts back ---------------------------------------------------------------------------------------

@@ -1,12 +1,13 @@
 """Puts the rules and the record together."""
 
-from tests.recheck import china, counts, hours, owing, people, stops
+from tests.recheck import china, counts, court, hours, owing, people, stops
 from tests.recheck.book import RULES, Book
+from tests.recheck.court import check_legal
 from tests.recheck.model import Violation
 from tests.recheck.read import read_world
 from tests.recheck.record import check_record
 
-PARTS = (owing, hours, counts, china, stops, people)
+PARTS = (owing, hours, counts, china, stops, people, court)
 """The modules whose rules are entered by importing them."""
 
 
@@ -20,7 +21,7 @@ def recheck(url: str) -> list[Violation]:
         for rule in RULES
         for why in rule.check(attempt, book)
     ]
-    return [*dict.fromkeys(found), *check_record(world)]
+    return [*dict.fromkeys(found), *check_record(world), *check_legal(world)]
 
 
 def rule_ids() -> tuple[str, ...]:
