@@ -186,7 +186,7 @@ def _show(shown: bulk.Preview, *, as_json: bool) -> None:
         return
     out.print(f"bulk {shown.order.action}: {shown.cases} cases", highlight=False)
     for currency, amount in shown.money.items():
-        out.print(f"  past due {format_amount(amount, currency)} {currency}", highlight=False)
+        out.print(f"  past due {format_amount(amount, currency)}", highlight=False)
     table = Table("by", "", "cases")
     for what, counts in shown.by.items():
         for value, count in counts.items():

@@ -74,6 +74,17 @@ def test_an_import_without_mistakes_succeeds_and_a_refused_one_says_every_row(co
 
 
 @pytest.mark.usefixtures("database_only")
+def test_recalls_and_charge_offs_are_files_like_the_others(command: Command, tmp_path: Path) -> None:
+    ledger, ends = tmp_path / "l.csv", tmp_path / "e.csv"
+    ledger.write_text(HEAD + ROW, encoding="utf-8")
+    ends.write_text(f"account_id,reason,on\n007,client_request,{DUE}\nnobody,x,{DUE}\n", encoding="utf-8")
+    assert command("import", "--ledger", ledger).code == 0
+    said = command("import", "--chargeoffs", ends, "--recalls", ends)
+    assert (said.code, said.out) == (1, "chargeoffs: 1 of 2 rows taken\nrecalls: 1 of 2 rows taken\n")
+    assert said.err.splitlines() == ["e.csv:3: account_id: is not known (row left out)"] * 2
+
+
+@pytest.mark.usefixtures("database_only")
 def test_temporal_is_away_and_what_is_imported_is_said_and_told_later(
     command: Command, tmp_path: Path, house_of_one: House
 ) -> None:
