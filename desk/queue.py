@@ -37,7 +37,7 @@ from db.queue import (
 from db.record import append_events
 from domain.codes import TaskKind
 from domain.dispositions import Catalogue
-from domain.roles import SYSTEM, Act, Acting, Role, may, require
+from domain.roles import SYSTEM, Act, Acting, may, require
 from domain.work_policy import WorkPolicy
 
 LOOKS = 25
@@ -183,10 +183,10 @@ def reassign(desk: Desk, acting: Acting, key: str, to: str | None, now: datetime
         item = _locked(connection, key)
         if item.status not in {"open", "claimed"}:
             raise QueueError(f"{key}: {_state(item)}; there is nothing left to give to anybody")
-        if to is not None:
-            _must_suit(connection, item, to)
         put_back(connection, key, assigned_to=to)
         settle_escalation(connection, key)
+        if to is not None:
+            _must_suit(connection, replace(item, assigned_to=None, escalation=None), to)
         note(connection, key, "reassigned", now, acting.actor, item.lease_no, {"to": to, "from": item.claimed_by})
         _record(connection, key, "work_reassigned", now, {"to": to, "from": item.claimed_by, "actor": acting.actor})
 
@@ -335,17 +335,9 @@ def _must_suit(connection: Connection, item: Queued, to: str) -> None:
     held = read_actor(connection, to)
     if held is None or not held.active:
         raise QueueError(f"{to}: nobody acts under this code; `actor list` shows who does")
-    if not may(held.role, Act.WORK) or not may_take(
-        connection, item.key, taker_of_free(held.code, held.fit, held.role)
-    ):
-        raise QueueError(
-            f"{item.key}: is not for {to}: {_why_not(replace(item, assigned_to=None), Acting(to, held.role))}"
-        )
-
-
-def taker_of_free(code: str, fit: Fitness, role: Role) -> Taker:
-    """Return somebody as they would stand before an item that was given to nobody yet."""
-    return Taker(code, fit, leads=may(role, Act.REASSIGN))
+    taker = Taker(held.code, held.fit, leads=may(held.role, Act.REASSIGN))
+    if not may(held.role, Act.WORK) or not may_take(connection, item.key, taker):
+        raise QueueError(f"{item.key}: is not for {to}: {_why_not(item, Acting(to, held.role))}")
 
 
 def _may_be_worked(connection: Connection, desk: Desk, item: Queued, acting: Acting, now: datetime) -> str | None:

@@ -317,7 +317,10 @@ def test_an_agent_hands_up_what_they_cannot_do(desk: Desk, cases: list[CaseInput
     claim(desk, ANN, item, AT)
     escalate_item(desk, ANN, item, AT)
     assert claim_next(desk, ANN, AT) is None
-    assert claim_next(desk, EVE, AT) is not None
+    lent = claim_next(desk, EVE, AT)
+    assert lent is not None
+    reassign(desk, EVE, item, "ben", AT)
+    assert claim_next(desk, BEN, AT) is not None
 
 
 # --- the gate -----------------------------------------------------------------------------------------------------
