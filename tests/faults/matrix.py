@@ -6,8 +6,10 @@ nothing may have been done twice.
 """
 
 import asyncio
+import contextlib
 import os
 import signal
+import socket
 import sys
 import tempfile
 import time
@@ -97,6 +99,7 @@ class Matrix:
         self._numbers = 0
         self._cells: dict[Cell, list[str]] = {}
         self._hit: set[str] = set()
+        self._port = 0
         self._servers: Servers
         self._engine: Engine
         self._fake: FakeClient
@@ -135,7 +138,7 @@ class Matrix:
         carriers: Carriers = await start_carriers(servers, 1)
         self._fake = FakeClient(carriers.url)
         self._fake.configure(event_tries=2000)  # SendGrid repeats a batch for a day
-        port = servers.port_for("the web part", 0, "DUNLIN_WEB_PORT")
+        port = self._port = servers.port_for("the web part", 0, "DUNLIN_WEB_PORT")
         url = f"http://127.0.0.1:{port}"
         env = {
             **carriers.environment(url),
@@ -192,11 +195,19 @@ class Matrix:
             for channel in CHANNELS
             if (fault, channel) != ("half an answer", Channel.EMAIL)  # its answer has no body
         ]
+        await self._until(self._doors_are_open)
         keys = await asyncio.to_thread(self._import, mine)
         await self._client.start_workflow(
             "open_cases", OpenRequest(as_of=ORIGIN, restart_missing=False), id=f"open/{kill}", task_queue=CASES_QUEUE
         )
         return keys
+
+    def _doors_are_open(self) -> bool:
+        """Whether the web part has come back from its last death."""
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", self._port), timeout=2).close()
+            return True
+        return False
 
     def _told(self, before: int, goal: float) -> bool:
         return self._fake.counted("callbacks.delivered") - before >= goal

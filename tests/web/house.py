@@ -213,6 +213,7 @@ def open_house(
         access_log=False,
         log_config=None,
         proxy_headers=False,
+        timeout_keep_alive=600,  # on a busy machine a test may be slow between two knocks
     )
     server = uvicorn.Server(options)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [plug]}, daemon=True)
