@@ -9,6 +9,7 @@ from cli.actors import app as actors_app
 from cli.approvals import app as approvals_app
 from cli.backtest import backtest
 from cli.bulk import app as bulk_app
+from cli.debtor import app as debtor_app
 from cli.dialling import calls_app, dial
 from cli.dispositions import app as dispositions_app
 from cli.disputes import app as disputes_app
@@ -50,6 +51,7 @@ app.add_typer(plan_app, name="plan")
 app.add_typer(switch_app, name="switch")
 app.command()(stop)
 app.add_typer(work_app, name="work")
+app.add_typer(debtor_app, name="debtor")
 app.add_typer(holds_app, name="hold")
 app.add_typer(disputes_app, name="dispute")
 app.add_typer(legal_app, name="legal")
