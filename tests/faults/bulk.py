@@ -175,8 +175,8 @@ def portfolio(path: Path, cases: int) -> None:
     path.write_text(HEAD + "".join(rows), encoding="utf-8")
 
 
-def run(folder: Path, cases: int, say: Callable[[str], None] = lambda _: None) -> Figures:
-    """Play the drill and return what was seen."""
+def run(folder: Path, cases: int, say: Callable[[str], None] = lambda _: None, *, servers: bool = True) -> Figures:
+    """Play the drill and return what was seen. ``servers``: kill the worker and the web part too."""
     figures = Figures(cases)
     portfolio(folder / "ledger.csv", cases)
     with House(folder) as house:
@@ -188,13 +188,13 @@ def run(folder: Path, cases: int, say: Callable[[str], None] = lambda _: None) -
         with figures.timed("open the cases as workflows"):
             house.command("open", "--as", "olga")
         figures.expect("open cases", house.one("SELECT count(*) FROM cases WHERE status = 'open'"), cases)
-        _hold(house, figures, say)
+        _hold(house, figures, say, servers=servers)
         say("what is in the ledger, and what the cases say")
         _judge(house, figures)
     return figures
 
 
-def _hold(house: House, figures: Figures, say: Callable[[str], None]) -> None:
+def _hold(house: House, figures: Figures, say: Callable[[str], None], *, servers: bool) -> None:
     """Look, confirm, have it approved, and be killed while doing it."""
     order = ("bulk", "hold", "--where", WHERE, "--reason", "other", "--as", "olga")
     with figures.timed("preview"):
@@ -219,8 +219,10 @@ def _hold(house: House, figures: Figures, say: Callable[[str], None]) -> None:
         "SELECT count(*) FROM bulk_items i JOIN inbox b ON b.source = 'case' AND b.external_id = i.case_key || '#bulk/' || "
         "i.bulk_key WHERE i.bulk_key = %s"
     )
-    with figures.timed("from then until every case has acted on it, with kills of worker and web"):
-        for script in ("worker.py", "webserver.py"):
+    with figures.timed(
+        "from then until every case has acted on it" + (", with kills of worker and web" if servers else "")
+    ):
+        for script in ("worker.py", "webserver.py") if servers else ():
             house.kill_child(script)
             figures.kills[script] = f"{house.one(heard, key)} cases that have acted"
         house.until(lambda: house.one(heard, key) == figures.previewed, "every case has acted on it")
