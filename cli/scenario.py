@@ -79,7 +79,7 @@ def _end(found: Mapping[str, bool], *, as_json: bool) -> None:
 
 def _teller(*, as_json: bool) -> Callable[[Line], None]:
     """Return what shows a line as soon as it is told: words for people, one JSON object a line for programs."""
-    shown = [""]
+    shown = ["", ""]
 
     def as_object(line: Line) -> None:
         typer.echo(json.dumps(asdict(line), default=str, ensure_ascii=False))
@@ -91,7 +91,9 @@ def _teller(*, as_json: bool) -> Callable[[Line], None]:
             shown[0] = line.chapter
         head = Text(f"{line.at:%a %d %b %H:%M} ", style="dim")
         head.append(line.who, style="bold cyan").append(f" {line.did}")
-        out.print(head)
+        if head.plain != shown[1]:
+            out.print(head)
+            shown[1] = head.plain
         out.print(Text(f"    -> {line.answer}"))
         if line.rules:
             out.print(Text(f"    rule: {', '.join(line.rules)}", style="yellow"))

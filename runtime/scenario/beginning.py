@@ -8,7 +8,7 @@ from desk.actors import add_actor
 from domain.roles import NotAllowedError, Role
 from runtime.scenario.acts import call_by_name
 from runtime.scenario.people import CAST, bring_in, hire
-from runtime.scenario.stage import Stage, local
+from runtime.scenario.stage import ScenarioError, Stage, local
 
 SHANGHAI = "Asia/Shanghai"
 NO_ANSWER: dict[str, object] = {"party_reached": "no_one", "disposition": "no_answer"}
@@ -24,6 +24,8 @@ async def people_and_files(stage: Stage) -> None:
         await asyncio.to_thread(add_actor, stage.engine, "ann", "carl", Role.AGENT, Fitness(), at=stage.now)
     except NotAllowedError as refused:
         await stage.says("ann", "tries to register somebody", f"refused: {refused}")
+    else:
+        raise ScenarioError("an agent could register somebody")
     folder = stage.folder / "portfolio"
     imported = await asyncio.to_thread(bring_in, stage.engine, folder, stage.debtors, stage.now)
     rows = ", ".join(f"{one.rows} rows of {one.kind}" for one in imported if one.rows)

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from db.queue import Wanted
 from desk.queue import QueueError, claim, claim_next, reassign
+from desk.showing import show
 from domain.codes import TaskKind
 from domain.roles import NotAllowedError
 from runtime.scenario.acts import MINUTES, Call, call_by_name, dial, on_loan, owed, record
@@ -18,7 +19,7 @@ RIGHT: dict[str, object] = {"party_reached": "right_party"}
 
 
 async def too_early(stage: Stage) -> None:
-    """Somebody in Chicago is still asleep when London begins to work: the gate says so, and from when."""
+    """Try to call Chicago when London begins to work: the gate refuses, and says from when."""
     await stage.until(local(MORNING, 9, 25))
     case = stage.case("far away")
     item = stage.item_of(case, TaskKind.CALL)
@@ -30,10 +31,14 @@ async def too_early(stage: Stage) -> None:
             "ben", f"wants to call {stage.name('far away')} in Chicago, where it is 03:25", f"refused: {refused}",
             rules=rules, case=case,
         )  # fmt: skip
+    else:
+        raise ScenarioError("the gate let somebody call Chicago at night")
     try:
         await asyncio.to_thread(reassign, stage.desk, stage.acting("ben"), str(item), "ann", stage.now)
     except NotAllowedError as refused:
         await stage.says("ben", "tries to give the item to ann instead", f"refused: {refused}")
+    else:
+        raise ScenarioError("an agent could give an item to somebody else")
 
 
 async def agents_take_calls(stage: Stage) -> None:
@@ -52,9 +57,26 @@ async def agents_take_calls(stage: Stage) -> None:
             f"{lent.key}: {stage.name(call.part)}, {owed(stage, call.part)} past due; "
             f"lent to {agent} under number {lent.lease_no} until {lent.lease_until:%H:%M}",
         )  # fmt: skip
+        if not turn:
+            await _reads(stage, call)
         await TALKS[call.part](stage, call)
         await stage.until(stage.now + 7 * MINUTES)
         turn += 1
+
+
+async def _reads(stage: Stage, call: Call) -> None:
+    """Tell what an agent has before them: the debt, the hour there, the words to say, and the outcomes there are."""
+    shown = await asyncio.to_thread(show, stage.desk, stage.acting(call.agent), call.lent.key, stage.now, logical=True)
+    accounts = "; ".join(
+        f"{one.reference}, {one.past_due} past due, {one.days_past_due} days" for one in shown.accounts
+    )
+    await stage.says(call.agent, f"reads {call.lent.key}", f"{accounts}; there it is {shown.local_time}")
+    before, after = (" ".join(words.split()) for words in shown.script)
+    await stage.says("the screen", "says what to say before anybody is known to be the person", before)
+    await stage.says("the screen", "and afterwards, with the disclosures the law asks for", after)
+    await stage.says(
+        "the screen", "offers outcomes", f"{len(shown.outcomes)} codes, such as {', '.join(shown.outcomes[:6])}"
+    )
 
 
 async def _talk(stage: Stage, call: Call, words: str, outcome: dict[str, object], follows: str) -> None:

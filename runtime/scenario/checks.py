@@ -13,10 +13,11 @@ _ALWAYS = {
     ),
     "nothing happened after the end of the story": "SELECT coalesce(max(at), %(now)s) <= %(now)s FROM case_events",
     "nothing waits to be told": "SELECT count(*) = 0 FROM signals WHERE status = 'waiting'",
-    "no chain of the record is broken": (
-        "SELECT count(*) = 0 FROM (SELECT previous_hash, "
-        "lag(hash) OVER (PARTITION BY case_key ORDER BY seq) AS before FROM case_events) e "
-        "WHERE before IS NOT NULL AND previous_hash <> before"
+    "the record is whole: every hash is that of its content, and of what came before": (
+        "SELECT count(*) > 0 AND bool_and(hash = encode(sha256(convert_to(concat_ws('|', before, case_key, seq::text, "
+        "kind, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), body), 'UTF8')), 'hex')) "
+        "FROM (SELECT e.*, coalesce(lag(hash) OVER (PARTITION BY case_key ORDER BY seq), previous_hash) AS before "
+        "FROM case_events e) chained"
     ),
     "no item on loan was left": "SELECT count(*) = 0 FROM work_items WHERE status = 'claimed'",
 }

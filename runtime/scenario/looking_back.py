@@ -5,13 +5,13 @@ from datetime import timedelta
 
 from db.bulk import Operation
 from db.engine import reading
-from desk import bulk
+from desk import bulk, holds
 from domain.bulk import BulkAction, BulkError, BulkOrder
 from domain.codes import HoldReason
 from domain.roles import NotAllowedError
 from domain.scope import parse_scope
 from runtime.scenario.people import MORNING
-from runtime.scenario.stage import Stage, local
+from runtime.scenario.stage import ScenarioError, Stage, local
 
 ABOVE = 1_000
 _WORDS = {
@@ -39,6 +39,8 @@ async def bulk_hold(stage: Stage) -> None:
         )
     except NotAllowedError as refused:
         await stage.says("ann", "tries a bulk hold", f"refused: {refused}")
+    else:
+        raise ScenarioError("an agent could preview a bulk hold")
     shown = await asyncio.to_thread(bulk.preview, stage.engine, olga, order, stage.engine_now(), approval_above=ABOVE)
     await stage.says(
         "olga", f"previews a hold of everything where {where}", f"{shown.cases} cases, fingerprint {shown.fingerprint}"
@@ -49,6 +51,8 @@ async def bulk_hold(stage: Stage) -> None:
         )
     except BulkError as refused:
         await stage.says("olga", "confirms with another fingerprint", f"refused: {refused}")
+    else:
+        raise ScenarioError("a bulk hold could be confirmed with another fingerprint")
     held = await _carry_out(stage, order, shown.fingerprint)
     await stage.says(
         "olga", "confirms what was shown", f"{held.key}: {_counts(stage, held.key)}", case=stage.case("moved number")
@@ -82,6 +86,13 @@ def _counts(stage: Stage, key: str) -> str:
 async def auditor_reads(stage: Stage) -> None:
     """Read the record of one case: who did what, in which role, and what was decided."""
     case = stage.case("large debt")
+    try:
+        wanted = holds.Wanted(HoldReason.OTHER, until=stage.now + timedelta(days=1))
+        await asyncio.to_thread(holds.place, stage.engine, stage.acting("max"), case, wanted, stage.now)
+    except NotAllowedError as refused:
+        await stage.says("max", f"tries to hold {case}", f"refused: {refused}")
+    else:
+        raise ScenarioError("an auditor could place a hold")
     with reading(stage.engine) as connection:
         rows = connection.exec_driver_sql(
             "SELECT kind, at, body::jsonb ->> 'actor' AS actor, body::jsonb ->> 'role' AS role FROM case_events "

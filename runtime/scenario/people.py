@@ -22,6 +22,8 @@ CAST: tuple[tuple[str, Role, str], ...] = (
     ("ben", Role.AGENT, "speaks with debtors"),
     ("sue", Role.SUPERVISOR, "leads the agents"),
     ("tom", Role.SUPERVISOR, "is the second pair of eyes"),
+    ("lin", Role.AGENT, "visits people in Shanghai"),
+    ("mei", Role.AGENT, "visits people in Shanghai"),
     ("max", Role.AUDITOR, "reads and verifies"),
 )
 _NAMES = (

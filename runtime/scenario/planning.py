@@ -183,6 +183,7 @@ async def first_line(stage: Stage) -> None:
     """Pay the first line of the small plan on its day."""
     part = "hard up"
     await stage.until(local(FIRST_SMALL, 9, 30))
+    await _reminded(stage, part)
     due = int(stage.one("SELECT amount FROM arrangement_lines WHERE due_on = %s", FIRST_SMALL))
     amount = await pays(stage, part, due, FIRST_SMALL)
     await stage.says(

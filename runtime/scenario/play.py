@@ -15,7 +15,7 @@ from db.settings import put_in_force, read_clock, set_clock
 from domain.strategy import Strategy
 from domain.strategy_file import parse_strategy
 from runtime.desk import desk_of, shipped_gate
-from runtime.scenario import beginning, calls, looking_back, planning
+from runtime.scenario import beginning, calls, looking_back, matters, planning, visiting
 from runtime.scenario.checks import check
 from runtime.scenario.people import cast_of
 from runtime.scenario.stage import Line, Stage, clock_of
@@ -33,11 +33,18 @@ CHAPTERS: tuple[tuple[str, Chapter], ...] = (
     ("Tuesday noon: the other number", calls.the_other_number),
     ("A plan within the policy", planning.within_policy),
     ("A plan above the limit: four eyes", planning.above_limit),
+    ("A hold that is not needed any more", matters.hardship_lifted),
+    ("Legal review: a second person approves", matters.legal_review),
     ("Tuesday afternoon: Chicago is awake", calls.awake_by_now),
     ("Operations: many cases at once", looking_back.bulk_hold),
+    ("A visit in Shanghai: two people, everything confirmed", visiting.planned),
+    ("A visit in Shanghai: at the door", visiting.made),
+    ("The letter before action", matters.notice),
+    ("A dispute is answered", matters.dispute_answered),
     ("The days pass: a promise is kept", planning.promise_kept),
     ("The days pass: a first line is paid", planning.first_line),
     ("The days pass: a plan is broken", planning.plan_broken),
+    ("The court", matters.filed),
     ("The days pass: a plan is kept", planning.plan_kept),
     ("The auditor", looking_back.auditor_reads),
 )

@@ -130,6 +130,43 @@ def test_kept_plans_close_their_cases_and_the_broken_one_is_on_its_ladder_again_
     assert told.one(contacts, "RB-1004") == "2026-02-21"
 
 
+def test_a_hold_for_hardship_was_lifted_by_a_supervisor_and_the_plan_went_on(told: Told) -> None:
+    assert told.one("SELECT released_by FROM holds WHERE reason = 'hardship'") == "sue"
+    reminders = f"SELECT count(*) FROM attempts WHERE origin = 'reminder' AND case_key = ({CASE.format('key')})"
+    assert told.one(reminders, "RB-1003") == 2
+
+
+def test_a_dispute_upheld_in_part_takes_that_much_off_and_the_rest_is_collected(told: Told) -> None:
+    adjusted = (
+        "SELECT sum(amount) FROM ledger_entries e JOIN accounts a ON a.key = e.account_key WHERE e.kind = 'adjustment'"
+    )
+    assert told.one(f"{adjusted} AND a.external_id = %s", "RB-1005") == -12_000
+    asked = (
+        "SELECT count(*) FROM attempts WHERE purpose = 'collect' AND sent_at IS NOT NULL AND sent_at {} "
+        f"AND case_key = ({CASE.format('key')})"
+    )
+    assert told.one(asked.format("BETWEEN '2026-02-03 09:59+00' AND '2026-02-06 10:00+00'"), "RB-1005") == 0
+    assert told.one(asked.format("> '2026-02-06 10:00+00'"), "RB-1005") >= 1
+
+
+def test_a_visit_was_made_by_two_people_after_every_requirement_was_confirmed(told: Told) -> None:
+    assert told.one("SELECT string_agg(actor, ' ' ORDER BY actor) FROM visit_people") == "lin mei"
+    late = "SELECT count(*) FROM visit_checks c JOIN visits v ON v.key = c.visit_key WHERE c.at > v.set_out_at"
+    assert told.one(late) == 0
+    assert told.one("SELECT disposition FROM visits WHERE status = 'done'") == "met"
+
+
+def test_a_claim_was_filed_after_approval_by_another_person_notice_and_its_period(told: Told) -> None:
+    assert (
+        told.one("SELECT string_agg(stage, ' ' ORDER BY no) FROM legal_stages")
+        == "review approved notice filed hearing"
+    )
+    assert told.one("SELECT asked_by || ' ' || approved_by FROM legal_matters") == "sue tom"
+    assert told.one("SELECT filed_at >= notice_until FROM legal_matters") is True
+    letters = "SELECT count(*) FROM attempts WHERE purpose = 'required_notice' AND channel = 'letter' AND case_key = "
+    assert told.one(f"{letters} ({CASE.format('key')})", "RB-1010") == 1
+
+
 @pytest.mark.timeout(300)
 def test_the_same_seed_tells_the_same_story(told: Told, tmp_path: Path) -> None:
     process = _start(tmp_path)
