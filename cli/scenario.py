@@ -55,7 +55,8 @@ async def run_scenario(
             servers.failed.result()
         if not playing.done():
             playing.cancel()
-            raise typer.Abort
+            out.print("stopped")
+            raise typer.Exit(130)
         found = playing.result()
         _end(found, as_json=as_json)
         if stay and not stop.is_set():

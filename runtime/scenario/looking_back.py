@@ -5,9 +5,10 @@ from datetime import timedelta
 
 from db.bulk import Operation
 from db.engine import reading
-from desk import bulk, holds
+from desk import bulk, debtor, holds
 from domain.bulk import BulkAction, BulkError, BulkOrder
-from domain.codes import HoldReason
+from domain.codes import HoldReason, HoldScope
+from domain.money import format_amount
 from domain.roles import NotAllowedError
 from domain.scope import parse_scope
 from runtime.scenario.people import MORNING
@@ -81,6 +82,21 @@ async def _carry_out(stage: Stage, order: BulkOrder, fingerprint: str) -> Operat
 def _counts(stage: Stage, key: str) -> str:
     standing = bulk.standing_of(stage.engine, bulk.read(stage.engine, key))
     return ", ".join(f"{count} {what}" for what, count in standing.items.items() if count)
+
+
+async def one_person(stage: Stage) -> None:
+    """Look at a person over all their debts: what rests, and why."""
+    part = "two debts"
+    named = f"P{list(stage.debtors).index(part) + 1:03d}"
+    seen = await asyncio.to_thread(debtor.show, stage.engine, stage.acting("sue"), named, stage.now)
+    rests = ", ".join(f"{one['reason']} over every debt" for one in seen.holds if one["scope"] == HoldScope.DEBTOR)
+    accounts = "; ".join(
+        f"{one['account']}: {format_amount(one['past_due'], one['currency'])} past due, {one['waiting_for']}"
+        for one in seen.accounts
+    )
+    await stage.says("sue", f"looks at {stage.name(part)} over all debts", f"{rests}; {accounts}")
+    if seen.next_contact is not None and seen.next_contact["due_at"] < stage.now + timedelta(days=28):
+        raise ScenarioError(f"{part}: a contact is planned within the time of rest")
 
 
 async def auditor_reads(stage: Stage) -> None:

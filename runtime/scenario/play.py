@@ -30,6 +30,7 @@ CHAPTERS: tuple[tuple[str, Chapter], ...] = (
     ("The weeks before", beginning.weeks_before),
     ("Tuesday morning: the gate says not yet", calls.too_early),
     ("Tuesday morning: the queue", calls.agents_take_calls),
+    ("One person, all debts", looking_back.one_person),
     ("Tuesday noon: the other number", calls.the_other_number),
     ("A plan within the policy", planning.within_policy),
     ("A plan above the limit: four eyes", planning.above_limit),

@@ -167,6 +167,13 @@ def test_a_claim_was_filed_after_approval_by_another_person_notice_and_its_perio
     assert told.one(f"{letters} ({CASE.format('key')})", "RB-1010") == 1
 
 
+def test_whoever_may_not_is_refused_in_the_story_and_nothing_of_it_is_in_the_record(told: Told) -> None:
+    refused = {line["who"] for line in told.lines if line["answer"].startswith("refused: ")}
+    assert {"ann", "ben", "sue", "max", "lin", "olga"} <= refused
+    assert told.one("SELECT count(*) FROM actors WHERE code = 'carl'") == 0
+    assert told.one("SELECT count(*) FROM case_events WHERE body::jsonb ->> 'actor' = 'max'") == 0
+
+
 @pytest.mark.timeout(300)
 def test_the_same_seed_tells_the_same_story(told: Told, tmp_path: Path) -> None:
     process = _start(tmp_path)
