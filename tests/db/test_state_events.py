@@ -260,7 +260,9 @@ def test_a_breathing_space_stands_for_sixty_days_where_the_debtor_lives(desk: De
     end = datetime(2026, 5, 2, 5, tzinfo=UTC)  # midnight in Chicago, summer time
     assert desk.kinds(FIRST, end - timedelta(seconds=1)) == ["breathing_space_start"]
     assert desk.kinds(FIRST, end) == []
-    assert desk.facts(FIRST).next_change_at == end
+    hold = desk.facts(FIRST).hold
+    assert hold is not None
+    assert hold.until == end
     assert desk.facts(FIRST, end).hold is None
 
 
@@ -270,7 +272,9 @@ def test_a_crisis_breathing_space_has_no_end_before_the_treatment_has(desk: Desk
     desk.tell("breathing_space_end", at=AT + timedelta(days=10), treatment_ended="2026-04-04")
     assert desk.kinds(FIRST, datetime(2026, 5, 5, 4, 59, tzinfo=UTC)) == ["breathing_space_start"]
     assert desk.kinds(FIRST, datetime(2026, 5, 5, 5, tzinfo=UTC)) == []
-    assert desk.facts(FIRST, AT + timedelta(days=20)).next_change_at == datetime(2026, 5, 5, 5, tzinfo=UTC)
+    hold = desk.facts(FIRST, AT + timedelta(days=20)).hold
+    assert hold is not None
+    assert hold.until == datetime(2026, 5, 5, 5, tzinfo=UTC)
 
 
 def test_releasing_the_hold_of_an_event_ends_the_event_and_what_was_asked(desk: Desk) -> None:
