@@ -200,6 +200,7 @@ def test_a_case_that_closed_meanwhile_is_left_and_named(portfolio: Ledger) -> No
     assert report.standing.items == {"done": 39, "skipped": 1}
     assert report.why == {"skipped: closed meanwhile": 1}
     assert [row.account for row in report.rows if row.status == "skipped"] == ["L5"]
+    assert portfolio.one("SELECT count(*) FROM holds") == 39, "a closed case is left as it is"
 
 
 def test_a_case_that_resists_is_named_and_leaves_the_others_alone(portfolio: Ledger) -> None:
