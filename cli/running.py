@@ -132,12 +132,14 @@ def demo(
         Choice, typer.Option(help="sandbox, or fake: real requests to a fake of the carriers, with callbacks.")
     ] = Choice.SANDBOX,
     scenario: Annotated[
-        Scenario | None, typer.Option(help="people: agents, supervisors and debtors at work, told line by line.")
+        Scenario | None, typer.Option(help="people: agents and others at work, told line by line. Its own portfolio and days.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary, or the story by line, as JSON.")] = False,
 ) -> None:
     """Play the main job on a sample portfolio, days in seconds, and print a summary that adds up."""
     settings = load_settings()
+    if scenario is not None and providers is not Choice.SANDBOX:
+        raise UserError("demo --scenario: its people are played, not simulated; leave --providers out")
     if settings.database_url is not None or settings.external_temporal:
         raise UserError("demo: runs on servers of its own; unset DUNLIN_DATABASE_URL and TEMPORAL_ADDRESS for it")
     configure("WARNING")
