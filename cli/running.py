@@ -132,7 +132,8 @@ def demo(
         Choice, typer.Option(help="sandbox, or fake: real requests to a fake of the carriers, with callbacks.")
     ] = Choice.SANDBOX,
     scenario: Annotated[
-        Scenario | None, typer.Option(help="people: agents and others at work, told line by line. Its own portfolio and days.")
+        Scenario | None,
+        typer.Option(help="people: agents and others at work, told line by line. Its own portfolio and days."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary, or the story by line, as JSON.")] = False,
 ) -> None:
