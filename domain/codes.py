@@ -156,6 +156,10 @@ class CloseReason(StrEnum):
     ERROR = "error"
 
 
+SAID_BY_THE_LEDGER = frozenset({CloseReason.CURE, CloseReason.SELF_CURE, CloseReason.PAID})
+"""Reasons nobody can order: nothing is past due."""
+
+
 class HoldReason(StrEnum):
     """Why outreach is suspended."""
 

@@ -39,7 +39,17 @@ from domain.case import (
     Wait,
     Worked,
 )
-from domain.codes import COUNTS_AS_CONTACT, IN_COURT, AttemptStatus, Channel, CloseReason, Purpose, Stage, TaskKind
+from domain.codes import (
+    COUNTS_AS_CONTACT,
+    IN_COURT,
+    SAID_BY_THE_LEDGER,
+    AttemptStatus,
+    Channel,
+    CloseReason,
+    Purpose,
+    Stage,
+    TaskKind,
+)
 from domain.conditions import History as Tried
 from domain.conditions import holds
 from domain.facts import Facts
@@ -73,7 +83,7 @@ SETTLED_BY_FACTS = frozenset(
 """Refusals that the facts explain: the rung stays, and ``decide`` acts on the facts."""
 
 NEVER_AFTER_UNWORKED = frozenset({Channel.VISIT, Channel.LEGAL})
-LAST_REASONS = frozenset({CloseReason.CURE, CloseReason.SELF_CURE, CloseReason.PAID})
+LAST_REASONS = SAID_BY_THE_LEDGER
 """Reasons that the ledger must confirm: nothing is past due."""
 
 
@@ -93,7 +103,7 @@ def decide(state: CaseState, strategy: Strategy, now: datetime) -> Decided:
     """Say what the case does at ``now``, on the facts it was told last."""
     facts = state.facts
     reason = facts.closing or state.closing
-    if reason is not None:
+    if reason is not None and (facts.past_due <= 0 or reason not in LAST_REASONS):
         return Close(reason=reason)
     if facts.past_due <= 0:
         return Close(reason=facts.cured_by or (CloseReason.CURE if state.history.rpcs else CloseReason.SELF_CURE))

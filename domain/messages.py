@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from domain.arrangements import MOST_LINES, ArrangementKind, Covers, DpdEffect, Line, check_sums
-from domain.codes import Channel, CloseReason, HoldReason, HoldScope, LegalStage, Reached
+from domain.codes import SAID_BY_THE_LEDGER, Channel, CloseReason, HoldReason, HoldScope, LegalStage, Reached
 from domain.dispute_messages import DISPUTE_MESSAGES, Sha256
 from domain.message import Code, CurrencyCode, Day, Instant, Message, MinorUnits, Reference
 from domain.state_messages import STATE_MESSAGES
@@ -203,6 +203,13 @@ class CloseCase(Message):
     """End the case for a reason other than payment."""
 
     reason: CloseReason
+
+    @model_validator(mode="after")
+    def _payment_is_for_the_ledger(self) -> "CloseCase":
+        if self.reason in SAID_BY_THE_LEDGER:
+            message = "that a debt is paid only the ledger can say: record the payment, and the case ends by itself"
+            raise ValueError(message)
+        return self
 
 
 class AdoptStrategy(Message):

@@ -2,11 +2,13 @@
 
 from datetime import UTC, date, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.case import (
     CaseState,
+    Close,
     Contact,
     ContactReport,
     Cursor,
@@ -18,8 +20,9 @@ from domain.case import (
     Wait,
 )
 from domain.codes import AttemptStatus, HoldReason, TaskKind, Verdict
-from domain.decide import advance, apply, decide
+from domain.decide import LAST_REASONS, advance, apply, decide
 from domain.facts import Facts, Holding
+from domain.messages import RefusedMessageError, parse_message
 from domain.strategy_file import parse_strategy
 
 DUE = date(2026, 3, 2)
@@ -149,3 +152,13 @@ def test_what_was_put_off_is_taken_up_at_once_when_somebody_lets_it_go_on() -> N
         told = Reported(seq=seq, step="one", status=AttemptStatus.DEFERRED, not_before=later)
         then, _ = apply(state, LADDER, RecordReport(outcomes=[told], at=later, facts=_facts()))
         assert isinstance(decide(then, LADDER, later), Contact) is goes_on
+
+
+@pytest.mark.parametrize("reason", sorted(LAST_REASONS))
+def test_nobody_can_order_that_a_debt_is_paid(reason: str) -> None:
+    with pytest.raises(RefusedMessageError, match="only the ledger can say"):
+        parse_message("close_case", {"event_id": "ops/1", "reason": reason})
+    owing = CaseState.model_validate({**_state().model_dump(), "closing": reason})
+    assert not isinstance(decide(owing, LADDER, OPENED), Close)  # else it would ask to close again and again
+    paid = owing.model_copy(update={"facts": _facts(past_due=0)})
+    assert isinstance(decide(paid, LADDER, OPENED), Close)
