@@ -31,7 +31,7 @@ def test_a_condition_is_written_in_the_words_of_strategies() -> None:
         ("past_due: {at_least: {XXXX: 5}}", "'past_due' is tested with"),
         ("held: perhaps", "'held' is tested with yes"),
         ("stage: {at_least: 3}", "'stage' is tested with one_of or none_of"),
-        ("stage: {none_of: [leagl]}", "'leagl' is no stage; one of calling, "),
+        ("stage: {none_of: [leagl]}", "'leagl' is no stage; one of arranged, calling, "),
         ("hold: disputed", "'disputed' is no hold; one of "),
         ("bucket: M01", "'bucket' is M0, M1"),
         ("creditor: [a", "--where: "),

@@ -122,7 +122,8 @@ class Drill:
         stalled = self._new(STALLED)[STALLED]
         first = _first(stalled)
         before = len(house.fallen()[Place.CONTACT_ADMITTED])
-        sleeper = await house.worker({Place.CONTACT_ADMITTED: set(first)}, how=signal.SIGSTOP)
+        held = {Place.CONTACT_LOOKED_UP: self._looking_up}  # they are to be hit in the worker after this one
+        sleeper = await house.worker({Place.CONTACT_ADMITTED: set(first)}, held, how=signal.SIGSTOP)
         await house.open()
         await house.until_true(lambda: len(house.fallen()[Place.CONTACT_ADMITTED]) == before + len(first), "a stall")
         if self._looking_up:

@@ -55,7 +55,7 @@ async def test_a_number_that_was_called_invalid_is_valid_again_and_called_again(
     assert house.rows("SELECT state FROM contact_points WHERE key = %s", POINT) == [("unconfirmed",)]
     assert house.rows("SELECT outcome, status FROM attempts") == [("no_answer", "failed")]
     assert status["step"] == "first"
-    assert abs(datetime.fromisoformat(status["next_at"]) - NOW - timedelta(days=5)) < timedelta(minutes=5)
+    assert abs(datetime.fromisoformat(status["next_at"]) - datetime.now(UTC) - timedelta(days=5)) < timedelta(minutes=5)
     said = house.rows(
         "SELECT kind, body::jsonb ->> 'disposition' FROM case_events WHERE kind IN ('worked', 'corrected') ORDER BY seq"
     )
@@ -82,7 +82,7 @@ async def test_a_promise_that_was_none_is_taken_back_and_the_step_is_tried_again
     assert house.rows("SELECT kind, status FROM arrangements") == [("promise", "cancelled")]
     assert house.rows("SELECT count(*) FROM holds WHERE released_at IS NULL") == [(0,)]
     assert status["step"] == "first", "nobody was reached after all, and two tries are left"
-    assert abs(datetime.fromisoformat(status["next_at"]) - NOW - timedelta(days=5)) < timedelta(minutes=5)
+    assert abs(datetime.fromisoformat(status["next_at"]) - datetime.now(UTC) - timedelta(days=5)) < timedelta(minutes=5)
 
 
 async def test_what_was_nothing_becomes_a_dispute(house: House) -> None:

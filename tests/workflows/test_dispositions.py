@@ -312,4 +312,6 @@ def _rests(opened: Opened, case_key: str, status: dict[str, Any], expected: Expe
     else:
         day = (now.astimezone(CHICAGO) + expected.days * DAY).date()
         assert until == datetime(day.year, day.month, day.day, tzinfo=CHICAGO)
-    assert datetime.fromisoformat(status["next_at"]) == until, "it wakes when the rest is over"
+    ((review,),) = opened.rows(HELD.replace("h.reason, h.until_at", "min(h.review_at)"), case_key)
+    wakes = until if review is None else min(until, review)
+    assert datetime.fromisoformat(status["next_at"]) == wakes, "it wakes when the rest is over, or to have it looked at"
