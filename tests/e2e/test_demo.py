@@ -132,7 +132,9 @@ def _secrets(portfolio: Path) -> set[str]:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.xfail(reason="known and open: one telling in several differs by a contact; the cause is not found", strict=False)
+@pytest.mark.xfail(
+    reason="known and open: one telling in several differs by a contact; the cause is not found", strict=False
+)
 def test_the_same_seed_tells_the_same_story(played: Played, tmp_path: Path) -> None:
     process = _command(tmp_path)
     out, err = process.communicate(timeout=250)
